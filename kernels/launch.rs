@@ -1,0 +1,252 @@
+//! What to launch: a kernel file with its constants and grid ([`Launch`]), and the short list of
+//! launches that makes one op ([`Program`]), with the cost model's FLOPs and bytes.
+
+use crate::wgsl::{Assembled, ShaderError, assemble};
+
+/// One embedded WGSL file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Path from the repository's root, such as `kernels/conv2d/forward.wgsl`.
+    pub path: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+}
+
+/// A value written at the head of a kernel as `const NAME: type = value;`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Constant {
+    /// `u32`
+    U32(u32),
+    /// `i32`
+    I32(i32),
+    /// `f32`, finite
+    F32(f32),
+    /// `bool`
+    Bool(bool),
+}
+
+impl From<u32> for Constant {
+    fn from(v: u32) -> Self {
+        Constant::U32(v)
+    }
+}
+impl From<i32> for Constant {
+    fn from(v: i32) -> Self {
+        Constant::I32(v)
+    }
+}
+impl From<f32> for Constant {
+    fn from(v: f32) -> Self {
+        Constant::F32(v)
+    }
+}
+impl From<bool> for Constant {
+    fn from(v: bool) -> Self {
+        Constant::Bool(v)
+    }
+}
+
+/// What a device offers to kernels; a family's variants are chosen by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caps {
+    /// A CPU pretending to be a GPU (lavapipe, SwiftShader, WARP).
+    pub software: bool,
+    /// Subgroup operations are available.
+    pub subgroups: bool,
+    /// Smallest and largest subgroup size the driver may choose; equal on most devices.
+    pub subgroup_size: (u32, u32),
+    /// `f16` in shaders.
+    pub f16: bool,
+    /// Largest storage binding in bytes.
+    pub max_binding: u64,
+    /// Largest invocations in a workgroup.
+    pub max_invocations: u32,
+    /// Workgroup memory in bytes.
+    pub workgroup_memory: u32,
+}
+
+impl Caps {
+    /// What every WebGPU device has: no features, default limits.
+    pub fn portable() -> Self {
+        Caps {
+            software: false,
+            subgroups: false,
+            subgroup_size: (1, 128),
+            f16: false,
+            max_binding: 128 << 20,
+            max_invocations: 256,
+            workgroup_memory: 16 << 10,
+        }
+    }
+
+    /// The one subgroup size the driver will use, where that is known.
+    pub fn fixed_subgroup(&self) -> Option<u32> {
+        (self.subgroups && self.subgroup_size.0 == self.subgroup_size.1)
+            .then_some(self.subgroup_size.0)
+    }
+}
+
+/// The cost model: what a launch must compute and move, at least.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point operations (a multiply-add counts two).
+    pub flops: u64,
+    /// Bytes read from storage, each needed byte once.
+    pub read: u64,
+    /// Bytes written to storage.
+    pub written: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, o: Cost) -> Cost {
+        Cost {
+            flops: self.flops + o.flops,
+            read: self.read + o.read,
+            written: self.written + o.written,
+        }
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Cost>>(iter: I) -> Cost {
+        iter.fold(Cost::default(), |a, b| a + b)
+    }
+}
+
+/// One dispatch of one entry point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// The file with the entry point.
+    pub source: Source,
+    /// The entry point's name.
+    pub entry: &'static str,
+    /// Constants written at the head of the file.
+    pub constants: Vec<(&'static str, Constant)>,
+    /// Files that the kernel includes under a name of its own (`#include "op"`), beside the library.
+    pub parts: Vec<(&'static str, Source)>,
+    /// Workgroups in x, y, z.
+    pub grid: [u32; 3],
+    /// FLOPs and bytes.
+    pub cost: Cost,
+    /// The kernel uses subgroup operations.
+    pub subgroups: bool,
+    /// The kernel uses `f16`.
+    pub f16: bool,
+}
+
+impl Launch {
+    /// A launch of `entry` in `source` without constants, one workgroup.
+    pub fn new(source: Source, entry: &'static str) -> Self {
+        Launch {
+            source,
+            entry,
+            constants: Vec::new(),
+            parts: Vec::new(),
+            grid: [1, 1, 1],
+            cost: Cost::default(),
+            subgroups: false,
+            f16: false,
+        }
+    }
+
+    /// Adds a constant.
+    pub fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
+        self.constants.push((name, value.into()));
+        self
+    }
+
+    /// Names the file behind `#include "name"`.
+    pub fn part(mut self, name: &'static str, source: Source) -> Self {
+        self.parts.push((name, source));
+        self
+    }
+
+    /// Sets the grid in workgroups.
+    pub fn grid(mut self, x: u32, y: u32, z: u32) -> Self {
+        self.grid = [x, y, z];
+        self
+    }
+
+    /// Sets the cost.
+    pub fn cost(mut self, flops: u64, read: u64, written: u64) -> Self {
+        self.cost = Cost { flops, read, written };
+        self
+    }
+
+    /// Says that the kernel uses subgroup operations.
+    pub fn with_subgroups(mut self) -> Self {
+        self.subgroups = true;
+        self
+    }
+
+    /// Joins constants, includes and text, keeping for each line the file and line it came from.
+    pub fn assemble(&self) -> Result<Assembled, ShaderError> {
+        assemble(self)
+    }
+}
+
+/// What a binding of a call is: bindings are `@group(0) @binding(i)` for argument i.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// The op's input i.
+    In(usize),
+    /// The op's output i.
+    Out(usize),
+    /// The program's temporary i.
+    Temp(usize),
+    /// The step's uniform (`shaders/step.wgsl`): learning rate, step number, random counters.
+    Step,
+}
+
+/// One launch with its arguments in binding order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// What is launched.
+    pub launch: Launch,
+    /// What is bound.
+    pub args: Vec<Arg>,
+}
+
+/// The launches that compute one op, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Program {
+    /// Launches, run one after another.
+    pub calls: Vec<Call>,
+    /// Sizes of the temporaries in 4-byte words.
+    pub temps: Vec<usize>,
+}
+
+impl Program {
+    /// A program of one launch.
+    pub fn single(launch: Launch, args: impl Into<Vec<Arg>>) -> Self {
+        Program { calls: vec![Call { launch, args: args.into() }], temps: Vec::new() }
+    }
+
+    /// Reserves a temporary of `words` 4-byte words.
+    pub fn temp(&mut self, words: usize) -> Arg {
+        self.temps.push(words);
+        Arg::Temp(self.temps.len() - 1)
+    }
+
+    /// Appends a launch.
+    pub fn push(&mut self, launch: Launch, args: impl Into<Vec<Arg>>) {
+        self.calls.push(Call { launch, args: args.into() });
+    }
+
+    /// The sum of the launches' costs.
+    pub fn cost(&self) -> Cost {
+        self.calls.iter().map(|c| c.launch.cost).sum()
+    }
+}
+
+/// A grid for `groups` workgroups along one line, folded into y past 65,535 (the portable limit);
+/// the kernel's index is `wg.x + wg.y * num_workgroups.x`.
+pub fn linear_grid(groups: u32) -> [u32; 3] {
+    const LIMIT: u32 = 65_535;
+    if groups <= LIMIT {
+        return [groups.max(1), 1, 1];
+    }
+    let y = groups.div_ceil(LIMIT);
+    [groups.div_ceil(y), y, 1]
+}

@@ -1,0 +1,201 @@
+//! From files to a validated module: constants and includes are joined into one text with a source
+//! map, naga parses and validates it, and the bindings are read off the module.
+
+use crate::launch::{Constant, Launch, Source};
+use std::fmt::Write as _;
+
+/// A WGSL file that does not assemble, parse or validate.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct ShaderError {
+    /// The `.wgsl` file, from the repository's root.
+    pub file: String,
+    /// The line in it, from 1 (0: no line is known).
+    pub line: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The joined text of a launch.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// WGSL, ready for any front end.
+    pub text: String,
+    /// For each line of `text`: the file and line it came from.
+    pub map: Vec<(&'static str, usize)>,
+    /// The entry point.
+    pub entry: &'static str,
+    subgroups: bool,
+    f16: bool,
+}
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+    /// `var<uniform>`
+    Uniform,
+}
+
+/// One `@group(0) @binding(index)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The binding's index.
+    pub index: u32,
+    /// The variable's name.
+    pub name: String,
+    /// Its access.
+    pub access: Access,
+}
+
+/// A parsed and validated kernel.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// naga's module.
+    pub module: naga::Module,
+    /// naga's analysis of it.
+    pub info: naga::valid::ModuleInfo,
+    /// The bindings, by index.
+    pub bindings: Vec<Binding>,
+    /// Workgroup size in x, y, z.
+    pub workgroup_size: [u32; 3],
+}
+
+pub(crate) fn assemble(launch: &Launch) -> Result<Assembled, ShaderError> {
+    let mut out = Assembled {
+        text: String::new(),
+        map: Vec::new(),
+        entry: launch.entry,
+        subgroups: launch.subgroups,
+        f16: launch.f16,
+    };
+    if launch.f16 {
+        out.line("enable f16;", "(features)", 0);
+    }
+    for (name, value) in &launch.constants {
+        let text = match value {
+            Constant::U32(v) => format!("const {name}: u32 = {v}u;"),
+            Constant::I32(v) => format!("const {name}: i32 = {v}i;"),
+            Constant::F32(v) => format!("const {name}: f32 = {v:e}f;"),
+            Constant::Bool(v) => format!("const {name}: bool = {v};"),
+        };
+        out.line(&text, "(constants)", 0);
+    }
+    include(&mut out, launch, launch.source, &mut Vec::new())?;
+    Ok(out)
+}
+
+/// Appends a file, following `#include "name"` lines; each file is joined once.
+fn include(
+    out: &mut Assembled,
+    launch: &Launch,
+    source: Source,
+    seen: &mut Vec<&'static str>,
+) -> Result<(), ShaderError> {
+    if seen.contains(&source.path) {
+        return Ok(());
+    }
+    seen.push(source.path);
+    for (i, line) in source.text.lines().enumerate() {
+        let Some(rest) = line.trim_start().strip_prefix("#include") else {
+            out.line(line, source.path, i + 1);
+            continue;
+        };
+        let name = rest.trim().trim_matches('"');
+        let part = launch.parts.iter().find(|(n, _)| *n == name).map(|(_, s)| *s);
+        let file = part.or_else(|| {
+            crate::LIBRARY.iter().copied().find(|s| s.path.strip_prefix("shaders/") == Some(name))
+        });
+        let Some(file) = file else {
+            return Err(ShaderError {
+                file: source.path.into(),
+                line: i + 1,
+                message: format!("no file for #include \"{name}\""),
+            });
+        };
+        include(out, launch, file, seen)?;
+    }
+    Ok(())
+}
+
+impl Assembled {
+    fn line(&mut self, text: &str, file: &'static str, line: usize) {
+        self.text.push_str(text);
+        self.text.push('\n');
+        self.map.push((file, line));
+    }
+
+    /// An error at a byte offset of the joined text, told in the file it came from.
+    fn error_at(&self, offset: Option<usize>, message: String) -> ShaderError {
+        let at = offset.map(|o| self.text[..o.min(self.text.len())].matches('\n').count());
+        let (file, line) = at
+            .and_then(|l| self.map.get(l).copied())
+            .or_else(|| self.map.last().map(|(f, _)| (*f, 0)))
+            .unwrap_or(("(empty)", 0));
+        let mut message = message;
+        if let Some(text) = at.and_then(|l| self.text.lines().nth(l)) {
+            let _ = write!(message, "\n  | {}", text.trim());
+        }
+        ShaderError { file: file.into(), line, message }
+    }
+
+    /// Parses and validates with naga at the capabilities the launch declares, nothing more.
+    pub fn compile(&self) -> Result<Compiled, ShaderError> {
+        use naga::valid::{Capabilities, ValidationFlags, Validator};
+        let module = naga::front::wgsl::parse_str(&self.text).map_err(|e| {
+            let at = e.location(&self.text).map(|l| l.offset as usize);
+            self.error_at(at, e.message().to_string())
+        })?;
+        let mut caps = Capabilities::empty();
+        if self.subgroups {
+            caps |= Capabilities::SUBGROUP | Capabilities::SUBGROUP_BARRIER;
+        }
+        if self.f16 {
+            caps |= Capabilities::SHADER_FLOAT16;
+        }
+        let mut validator = Validator::new(ValidationFlags::all(), caps);
+        let info = validator.validate(&module).map_err(|e| {
+            let at = e.spans().next().and_then(|(s, _)| s.to_range()).map(|r| r.start);
+            let mut message = e.as_inner().to_string();
+            let mut cause = std::error::Error::source(e.as_inner());
+            while let Some(c) = cause {
+                let _ = write!(message, ": {c}");
+                cause = c.source();
+            }
+            self.error_at(at, message)
+        })?;
+        let entry = module
+            .entry_points
+            .iter()
+            .find(|e| e.name == self.entry)
+            .ok_or_else(|| self.error_at(None, format!("no entry point `{}`", self.entry)))?;
+        let workgroup_size = entry.workgroup_size;
+        let bindings = bindings(&module);
+        Ok(Compiled { module, info, bindings, workgroup_size })
+    }
+}
+
+fn bindings(module: &naga::Module) -> Vec<Binding> {
+    let mut found: Vec<Binding> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, v)| {
+            let index = v.binding?.binding;
+            let access = match v.space {
+                naga::AddressSpace::Uniform => Access::Uniform,
+                naga::AddressSpace::Storage { access }
+                    if access.contains(naga::StorageAccess::STORE) =>
+                {
+                    Access::ReadWrite
+                }
+                _ => Access::Read,
+            };
+            Some(Binding { index, name: v.name.clone().unwrap_or_default(), access })
+        })
+        .collect();
+    found.sort_by_key(|b| b.index);
+    found
+}

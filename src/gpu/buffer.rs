@@ -1,0 +1,174 @@
+//! Buffers in GPU memory, metered: how much is held now, and the high-water mark.
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Bytes held by the engine's buffers.
+#[derive(Debug, Default)]
+pub struct Memory {
+    now: Cell<u64>,
+    peak: Cell<u64>,
+}
+
+impl Memory {
+    pub(super) fn now(&self) -> u64 {
+        self.now.get()
+    }
+    pub(super) fn peak(&self) -> u64 {
+        self.peak.get()
+    }
+    fn add(&self, bytes: u64) {
+        self.now.set(self.now.get() + bytes);
+        self.peak.set(self.peak.get().max(self.now.get()));
+    }
+}
+
+/// A storage buffer of 4-byte words; freed and taken off the meter when dropped.
+#[derive(Debug)]
+pub struct Buffer {
+    pub(super) raw: wgpu::Buffer,
+    words: usize,
+    memory: Rc<Memory>,
+}
+
+impl Buffer {
+    /// Length in 4-byte words.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.memory.now.set(self.memory.now.get() - self.raw.size());
+    }
+}
+
+/// A range of a buffer, in words; `start` is a multiple of 64 (256 bytes, the portable alignment).
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// The buffer.
+    pub buffer: Rc<Buffer>,
+    /// First word.
+    pub start: usize,
+    /// Number of words.
+    pub words: usize,
+}
+
+impl Slice {
+    /// The whole of a buffer.
+    pub fn whole(buffer: Rc<Buffer>) -> Self {
+        let words = buffer.words;
+        Slice { buffer, start: 0, words }
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.buffer.raw,
+            offset: self.start as u64 * 4,
+            size: std::num::NonZeroU64::new(self.words as u64 * 4),
+        })
+    }
+}
+
+impl Gpu {
+    /// A zeroed buffer of `words` 4-byte words.
+    ///
+    /// # Errors
+    /// Larger than a binding may be, or out of memory: both say how much was asked and what there is.
+    pub fn alloc(&self, label: &str, words: usize) -> Result<Rc<Buffer>> {
+        let bytes = words.max(1) as u64 * 4;
+        if bytes > self.caps.max_binding {
+            return Err(Error::Device(format!(
+                "{label} needs {} but this device binds at most {} at once; a smaller --batch-size \
+                 makes it fit",
+                mib(bytes),
+                mib(self.caps.max_binding)
+            )));
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(Error::Device(format!(
+                "out of GPU memory: {label} needs {} more beside the {} already held",
+                mib(bytes),
+                mib(self.memory.now())
+            )));
+        }
+        self.memory.add(bytes);
+        Ok(Rc::new(Buffer { raw, words: words.max(1), memory: self.memory.clone() }))
+    }
+
+    /// A buffer holding `data` (any plain 4-byte type).
+    ///
+    /// # Errors
+    /// As [`Gpu::alloc`].
+    pub fn upload<T: bytemuck::Pod>(&self, label: &str, data: &[T]) -> Result<Rc<Buffer>> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = self.alloc(label, bytes.len().div_ceil(4))?;
+        self.write(&Slice::whole(buffer.clone()), data);
+        Ok(buffer)
+    }
+
+    /// Writes `data` at the start of `slice`; what is beyond the slice's end is left off.
+    pub fn write<T: bytemuck::Pod>(&self, slice: &Slice, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let bytes = &bytes[..bytes.len().min(slice.words * 4)];
+        let whole = bytes.len() / 4 * 4;
+        let offset = slice.start as u64 * 4;
+        self.queue.write_buffer(&slice.buffer.raw, offset, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut last = [0u8; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue.write_buffer(&slice.buffer.raw, offset + whole as u64, &last);
+        }
+    }
+
+    /// Reads a slice back, waiting for the work submitted so far.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        let bytes = slice.words as u64 * 4;
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let start = slice.start as u64 * 4;
+        encoder.copy_buffer_to_buffer(&slice.buffer.raw, start, &staging, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        let (tx, rx) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |r| {
+            let _ = tx.send(r);
+        });
+        self.wait()?;
+        match rx.try_recv() {
+            Ok(Ok(())) => {}
+            other => {
+                self.take_failure()?;
+                return Err(Error::Device(format!("a readback failed: {other:?}")));
+            }
+        }
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|e| Error::Device(format!("a readback failed: {e}")))?;
+        Ok(bytemuck::pod_collect_to_vec(&view[..]))
+    }
+}
+
+/// Bytes as "12.3 MiB".
+pub fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
+}

@@ -1,0 +1,198 @@
+//! Which adapter, with which features and limits: adapters are listed best first (a real GPU before
+//! a software one) and chosen by `--device`, `EVENKEEL_DEVICE` or that order.
+
+use super::buffer::Memory;
+use super::pipeline::PipelineCache;
+use crate::error::{Error, Result};
+use evenkeel_kernels::Caps;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+/// One adapter as the system offers it.
+pub struct Adapter {
+    raw: wgpu::Adapter,
+    /// Name, backend, driver.
+    pub info: wgpu::AdapterInfo,
+}
+
+impl Adapter {
+    /// What the adapter offers to kernels.
+    pub fn caps(&self) -> Caps {
+        let features = self.raw.features();
+        let limits = self.raw.limits();
+        let subgroups = features.contains(wgpu::Features::SUBGROUP);
+        Caps {
+            software: self.info.device_type == wgpu::DeviceType::Cpu,
+            subgroups,
+            subgroup_size: (self.info.subgroup_min_size, self.info.subgroup_max_size),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+        }
+    }
+
+    /// The adapter's limits.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.raw.limits()
+    }
+
+    /// The adapter's features.
+    pub fn features(&self) -> wgpu::Features {
+        self.raw.features()
+    }
+
+    /// Cooperative-matrix shapes the driver offers, as wgpu reports them.
+    pub fn cooperative_matrices(&self) -> Vec<String> {
+        self.raw.cooperative_matrix_properties().iter().map(|p| format!("{p:?}")).collect()
+    }
+}
+
+/// The system's adapters, best first: discrete, integrated, virtual, other, software.
+pub fn adapters() -> Vec<Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // The Vulkan validation layers are for wgpu's own development; naga has validated every kernel.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    descriptor.backend_options.dx12.shader_compiler =
+        wgpu::Dx12Compiler::default_dynamic_dxc().with_env();
+    let instance = wgpu::Instance::new(descriptor);
+    let backends = wgpu::Backends::PRIMARY;
+    let mut found: Vec<Adapter> = pollster::block_on(instance.enumerate_adapters(backends))
+        .into_iter()
+        .map(|raw| Adapter { info: raw.get_info(), raw })
+        .collect();
+    found.sort_by_key(|a| match a.info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    found
+}
+
+const NO_ADAPTER: &str = "no GPU adapter found. Install a Vulkan driver: on Debian or Ubuntu \
+`apt install libvulkan1 mesa-vulkan-drivers` brings AMD, Intel and a software driver (lavapipe); \
+for NVIDIA install its own driver. `evenkeel devices` lists what is found.";
+
+/// An open device with its queue, pipeline cache and memory meter.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) pipelines: RefCell<PipelineCache>,
+    pub(super) memory: Rc<Memory>,
+    /// Name, backend and driver of the adapter.
+    pub info: wgpu::AdapterInfo,
+    /// What the device offers to kernels.
+    pub caps: Caps,
+    failed: Arc<Mutex<Option<String>>>,
+    /// Timestamp queries are available.
+    pub timestamps: bool,
+}
+
+impl Gpu {
+    /// Opens an adapter: `choice` (a number of `evenkeel devices`, or a part of a name), else the
+    /// environment's `EVENKEEL_DEVICE`, else the first.
+    ///
+    /// # Errors
+    /// No adapter, an unknown choice, or a driver that refuses the device.
+    pub fn open(choice: Option<&str>) -> Result<Rc<Gpu>> {
+        let env = std::env::var("EVENKEEL_DEVICE").ok().filter(|s| !s.is_empty());
+        let choice = choice.map(str::to_string).or(env);
+        let adapters = adapters();
+        if adapters.is_empty() {
+            return Err(Error::Device(NO_ADAPTER.into()));
+        }
+        let index = match choice {
+            None => 0,
+            Some(c) => pick(&adapters, &c)?,
+        };
+        adapters.into_iter().nth(index).map(open).unwrap_or_else(|| Err(no_such(index)))
+    }
+
+    /// The first error the driver reported since the last call, if any.
+    pub(crate) fn take_failure(&self) -> Result<()> {
+        let taken = self.failed.lock().map(|mut f| f.take()).unwrap_or(None);
+        match taken {
+            Some(message) => Err(Error::Device(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of GPU memory held now and at most so far.
+    pub fn memory(&self) -> (u64, u64) {
+        (self.memory.now(), self.memory.peak())
+    }
+
+    /// `name (backend, driver)`.
+    pub fn describe(&self) -> String {
+        describe(&self.info)
+    }
+}
+
+/// `name (backend, driver)` of an adapter.
+pub fn describe(info: &wgpu::AdapterInfo) -> String {
+    let driver = if info.driver_info.is_empty() { &info.driver } else { &info.driver_info };
+    format!("{} ({}, {})", info.name, info.backend, driver)
+}
+
+fn no_such(index: usize) -> Error {
+    Error::usage(format!("there is no device {index}; `evenkeel devices` lists them"))
+}
+
+fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
+    if let Ok(index) = choice.parse::<usize>() {
+        return if index < adapters.len() { Ok(index) } else { Err(no_such(index)) };
+    }
+    let wanted = choice.to_lowercase();
+    adapters.iter().position(|a| a.info.name.to_lowercase().contains(&wanted)).ok_or_else(|| {
+        let names: Vec<&str> = adapters.iter().map(|a| a.info.name.as_str()).collect();
+        crate::error::unknown("device", choice, &names)
+    })
+}
+
+fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
+    let caps = adapter.caps();
+    let offered = adapter.raw.features();
+    let wanted = wgpu::Features::SUBGROUP
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::TIMESTAMP_QUERY;
+    let limits = adapter.raw.limits();
+    let (device, queue) =
+        pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
+            label: Some("evenkeel"),
+            required_features: offered & wanted,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        }))
+        .map_err(|e| {
+            Error::Device(format!("{} refused a device: {e}", describe(&adapter.info)))
+        })?;
+    let failed = Arc::new(Mutex::new(None));
+    let note = failed.clone();
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&note, e.to_string())));
+    let note = failed.clone();
+    device.set_device_lost_callback(move |reason, message| {
+        if reason != wgpu::DeviceLostReason::Destroyed {
+            keep_first(&note, format!("the device was lost ({reason:?}): {message}"));
+        }
+    });
+    Ok(Rc::new(Gpu {
+        timestamps: offered.contains(wgpu::Features::TIMESTAMP_QUERY),
+        device,
+        queue,
+        pipelines: RefCell::default(),
+        memory: Rc::default(),
+        info: adapter.info,
+        caps,
+        failed,
+    }))
+}
+
+fn keep_first(slot: &Mutex<Option<String>>, message: String) {
+    if let Ok(mut slot) = slot.lock() {
+        slot.get_or_insert(message);
+    }
+}

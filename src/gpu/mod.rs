@@ -1,0 +1,15 @@
+//! The device: adapters, buffers, pipelines, submission, timestamps.
+//!
+//! [`Gpu::open`] chooses an adapter. [`Gpu::bind`] turns one [`evenkeel_kernels::Call`] and its
+//! buffers into a [`Dispatch`] (pipelines are cached); [`Gpu::submit`] runs a list of them in one
+//! compute pass and one submit; [`Gpu::profile`] runs it with a timestamp around each.
+
+mod buffer;
+mod device;
+mod pipeline;
+mod stream;
+
+pub use buffer::{Buffer, Memory, Slice, mib};
+pub use device::{Adapter, Gpu, adapters, describe};
+pub use pipeline::Pipeline;
+pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};

@@ -1,0 +1,107 @@
+//! Pipelines, made once for each kernel with its constants: naga compiles the WGSL here (so an error
+//! names the file and line) and its bindings become the bind group layout.
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use evenkeel_kernels::{Access, Launch};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// A compiled kernel and the layout of its bind group.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) raw: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pub(super) bindings: usize,
+    /// `kernels/relu.wgsl:main`, for profiles and errors.
+    pub name: String,
+}
+
+/// The pipelines made so far, by kernel and constants.
+#[derive(Debug, Default)]
+pub struct PipelineCache {
+    made: HashMap<String, Rc<Pipeline>>,
+}
+
+impl Gpu {
+    /// The pipeline of a launch, made at first use.
+    ///
+    /// # Errors
+    /// A kernel that does not compile (file and line) or that the driver refuses.
+    pub fn pipeline(&self, launch: &Launch) -> Result<Rc<Pipeline>> {
+        let parts: Vec<&str> = launch.parts.iter().map(|(_, s)| s.path).collect();
+        let key = format!(
+            "{}:{}:{:?}:{:?}",
+            launch.source.path, launch.entry, launch.constants, parts
+        );
+        if let Some(found) = self.pipelines.borrow().made.get(&key) {
+            return Ok(found.clone());
+        }
+        let made = Rc::new(self.compile(launch)?);
+        self.pipelines.borrow_mut().made.insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// How many pipelines have been made.
+    pub fn pipelines_made(&self) -> usize {
+        self.pipelines.borrow().made.len()
+    }
+
+    fn compile(&self, launch: &Launch) -> Result<Pipeline> {
+        let name = format!("{}:{}", launch.source.path, launch.entry);
+        let compiled = launch
+            .assemble()
+            .and_then(|a| a.compile())
+            .map_err(|e| Error::Shader(e.to_string()))?;
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = compiled
+            .bindings
+            .iter()
+            .map(|b| wgpu::BindGroupLayoutEntry {
+                binding: b.index,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match b.access {
+                        Access::Uniform => wgpu::BufferBindingType::Uniform,
+                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&name),
+            entries: &entries,
+        });
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&name),
+            source: wgpu::ShaderSource::Naga(Cow::Owned(compiled.module)),
+        });
+        let pipeline_layout =
+            self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(&name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+        let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(launch.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes its tiles before it reads them; zeroing makes FXC 50x slower.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
+        }
+        Ok(Pipeline { raw, layout, bindings: entries.len(), name })
+    }
+}

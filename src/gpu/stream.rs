@@ -1,0 +1,202 @@
+//! Submission: a list of dispatches in one compute pass and one submit, or, to profile, each in a
+//! pass of its own between two timestamps.
+
+use super::{Gpu, Pipeline, Slice};
+use crate::error::{Error, Result};
+use evenkeel_kernels::Launch;
+use std::rc::Rc;
+
+/// Size of the step's uniform in bytes (`shaders/step.wgsl`).
+pub const STEP_BYTES: usize = 32;
+
+/// The step's uniform: what changes between two replays of a plan.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct StepUniform {
+    /// The optimizer's learning rate.
+    pub learning_rate: f32,
+    /// Optimizer steps taken before this one.
+    pub step: u32,
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Position in the epoch's order of the batch's first sample.
+    pub first: u32,
+    /// The run's seed.
+    pub seed: [u32; 2],
+    /// Zero.
+    pub reserved: [u32; 2],
+}
+
+/// A pipeline with its buffers and grid, ready to run.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pipeline: Rc<Pipeline>,
+    group: wgpu::BindGroup,
+    grid: [u32; 3],
+}
+
+impl Dispatch {
+    /// `kernels/file.wgsl:entry`
+    pub fn name(&self) -> &str {
+        &self.pipeline.name
+    }
+}
+
+/// Queries a set holds at most (the portable limit).
+const QUERIES: usize = 4096;
+
+impl Gpu {
+    /// Binds `buffers` (in binding order) to a launch.
+    ///
+    /// # Errors
+    /// A kernel that does not compile, a grid beyond 65,535 workgroups, a wrong number of buffers.
+    pub fn bind(&self, launch: &Launch, buffers: &[Binding<'_>]) -> Result<Dispatch> {
+        let pipeline = self.pipeline(launch)?;
+        if launch.grid.iter().any(|g| *g == 0 || *g > 65_535) {
+            return Err(Error::Device(format!(
+                "{}: a grid of {:?} workgroups is outside 1..=65535",
+                pipeline.name, launch.grid
+            )));
+        }
+        if buffers.len() != pipeline.bindings {
+            return Err(Error::Shader(format!(
+                "{}: {} buffers for {} bindings",
+                pipeline.name,
+                buffers.len(),
+                pipeline.bindings
+            )));
+        }
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
+            .iter()
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource: match b {
+                    Binding::Storage(slice) => slice.binding(),
+                    Binding::Uniform(raw) => raw.as_entire_binding(),
+                },
+            })
+            .collect();
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&pipeline.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            return Err(Error::Device(format!("{}: cannot bind: {e}", pipeline.name)));
+        }
+        Ok(Dispatch { pipeline, group, grid: launch.grid })
+    }
+
+    /// A uniform buffer for [`StepUniform`].
+    pub fn step_uniform(&self) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("step"),
+            size: STEP_BYTES as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Writes the step's uniform; takes effect at the next submit.
+    pub fn write_step(&self, uniform: &wgpu::Buffer, step: &StepUniform) {
+        self.queue.write_buffer(uniform, 0, bytemuck::bytes_of(step));
+    }
+
+    /// Runs the dispatches in order: one pass, one submit. Does not wait.
+    ///
+    /// # Errors
+    /// An error the driver reported for this or earlier work.
+    pub fn submit(&self, dispatches: &[Dispatch]) -> Result<()> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for d in dispatches {
+                d.record(&mut pass);
+            }
+        }
+        self.queue.submit([encoder.finish()]);
+        self.take_failure()
+    }
+
+    /// Waits for everything submitted.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn wait(&self) -> Result<()> {
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| Error::Device(format!("waiting for the device failed: {e}")))?;
+        self.take_failure()
+    }
+
+    /// Runs the dispatches each in a pass of its own and returns its nanoseconds by timestamps.
+    ///
+    /// # Errors
+    /// No timestamp queries on this device.
+    pub fn profile(&self, dispatches: &[Dispatch]) -> Result<Vec<f64>> {
+        if !self.timestamps {
+            return Err(Error::Device(format!(
+                "{} offers no timestamp queries, so it cannot be profiled",
+                self.describe()
+            )));
+        }
+        let mut times = Vec::with_capacity(dispatches.len());
+        for chunk in dispatches.chunks(QUERIES / 2) {
+            times.extend(self.profile_chunk(chunk)?);
+        }
+        Ok(times)
+    }
+
+    fn profile_chunk(&self, chunk: &[Dispatch]) -> Result<Vec<f64>> {
+        let count = chunk.len() as u32 * 2;
+        let set = self.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let resolved = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("profile"),
+            size: u64::from(count) * 8,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let readable = self.alloc("profile", count as usize * 2)?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        for (i, d) in chunk.iter().enumerate() {
+            let i = i as u32 * 2;
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some(d.name()),
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &set,
+                    beginning_of_pass_write_index: Some(i),
+                    end_of_pass_write_index: Some(i + 1),
+                }),
+            });
+            d.record(&mut pass);
+        }
+        encoder.resolve_query_set(&set, 0..count, &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &readable.raw, 0, u64::from(count) * 8);
+        self.queue.submit([encoder.finish()]);
+        let ticks: Vec<u64> = self.read(&Slice::whole(readable))?;
+        let period = f64::from(self.queue.get_timestamp_period());
+        Ok(ticks.chunks(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect())
+    }
+}
+
+/// What a kernel's binding is given.
+pub enum Binding<'a> {
+    /// A range of a storage buffer.
+    Storage(&'a Slice),
+    /// The step's uniform.
+    Uniform(&'a wgpu::Buffer),
+}
+
+impl Dispatch {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline.raw);
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
+    }
+}

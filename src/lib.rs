@@ -1,0 +1,3 @@
+//! evenkeel
+pub mod error;
+pub mod gpu;
