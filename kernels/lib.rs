@@ -30,6 +30,17 @@ macro_rules! library {
 mod launch;
 mod wgsl;
 
+pub mod batch;
+pub mod batchnorm;
+pub mod conv2d;
+pub mod elementwise;
+pub mod matmul;
+pub mod optim;
+pub mod pool;
+pub mod reduce;
+pub mod shortcut;
+pub mod softmax_ce;
+
 pub use launch::{Arg, Call, Caps, Constant, Cost, Launch, Program, Source, linear_grid};
 pub use wgsl::{Access, Assembled, Binding, Compiled, ShaderError};
 

@@ -6,6 +6,7 @@ use super::pipeline::PipelineCache;
 use crate::error::{Error, Result};
 use evenkeel_kernels::Caps;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -87,6 +88,7 @@ pub struct Gpu {
     /// What the device offers to kernels.
     pub caps: Caps,
     failed: Arc<Mutex<Option<String>>>,
+    pub(super) in_flight: RefCell<VecDeque<wgpu::SubmissionIndex>>,
     /// Timestamp queries are available.
     pub timestamps: bool,
 }
@@ -184,6 +186,7 @@ fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
         device,
         queue,
         pipelines: RefCell::default(),
+        in_flight: RefCell::default(),
         memory: Rc::default(),
         info: adapter.info,
         caps,

@@ -116,7 +116,29 @@ impl Gpu {
                 d.record(&mut pass);
             }
         }
-        self.queue.submit([encoder.finish()]);
+        let index = self.queue.submit([encoder.finish()]);
+        self.in_flight.borrow_mut().push_back(index);
+        self.take_failure()
+    }
+
+    /// Waits until at most two submits are under way, so that a loop cannot run far ahead of the
+    /// device.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn throttle(&self) -> Result<()> {
+        let mut in_flight = self.in_flight.borrow_mut();
+        while in_flight.len() > 2 {
+            let oldest = in_flight.pop_front();
+            self.poll(wgpu::PollType::Wait { submission_index: oldest, timeout: None })?;
+        }
+        Ok(())
+    }
+
+    fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        self.device
+            .poll(how)
+            .map_err(|e| Error::Device(format!("waiting for the device failed: {e}")))?;
         self.take_failure()
     }
 
@@ -125,10 +147,8 @@ impl Gpu {
     /// # Errors
     /// A lost device.
     pub fn wait(&self) -> Result<()> {
-        self.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|e| Error::Device(format!("waiting for the device failed: {e}")))?;
-        self.take_failure()
+        self.in_flight.borrow_mut().clear();
+        self.poll(wgpu::PollType::wait_indefinitely())
     }
 
     /// Runs the dispatches each in a pass of its own and returns its nanoseconds by timestamps.

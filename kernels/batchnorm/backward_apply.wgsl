@@ -1,0 +1,67 @@
+// Backward, second pass.
+//
+//   g = dy where y > 0 (with RELU), else dy
+//   dx = (w invstd) (g - mean(g) - xhat mean(g xhat))       means over the channel's N*H*W elements
+//      = scale (g - a - (x - mean) b),  a = sum g / count,  b = invstd sum(g xhat) / count
+// With EVAL the statistics are constants: dx = scale g, and x is not read.
+//
+// planes / columns and their grids: as in apply.wgsl.
+// Bindings: 0 dy (or g already masked), 1 x, 2 y (not read without RELU), 3 coefficients [CHANNELS]
+//           = (mean, scale, sum g, invstd sum g xhat), 4 dx.
+#include "pack"
+#include "plane"
+
+@group(0) @binding(0) var<storage, read> dy: array<Pack>;
+@group(0) @binding(1) var<storage, read> x: array<Pack>;
+@group(0) @binding(2) var<storage, read> y: array<Pack>;
+@group(0) @binding(3) var<storage, read> coefficients: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Pack>;
+
+fn apply(at: u32, k: vec4<f32>) {
+    var g = dy[at];
+    if RELU {
+        g = select(splat(0.0), g, y[at] > splat(0.0));
+    }
+    if EVAL {
+        dx[at] = k.y * g;
+    } else {
+        dx[at] = k.y * ((g - k.z) - (x[at] - k.x) * k.w);
+    }
+}
+
+fn coefficients_of(channel: u32, count: u32) -> vec4<f32> {
+    let k = coefficients[channel];
+    return vec4<f32>(k.xy, k.zw / f32(count));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn planes(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let total = arrayLength(&dx) / CHANNELS;
+    let run = run_of(total, wg.y, groups.y);
+    let k = coefficients_of(wg.x, total * WIDTH);
+    for (var i = run.first + lid; i < run.end; i += WORKGROUP) {
+        apply(element(wg.x, i), k);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn columns(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let channel = wg.x * WORKGROUP + lid;
+    if channel >= CHANNELS {
+        return;
+    }
+    let total = arrayLength(&dx) / CHANNELS;
+    let run = run_of(total, wg.y, groups.y);
+    let k = coefficients_of(channel, total);
+    for (var i = run.first; i < run.end; i++) {
+        apply(i * CHANNELS + channel, k);
+    }
+}

@@ -1,0 +1,46 @@
+// y = x0 + x1 + ... for TERMS inputs (2 to 6), added in that order.
+//
+// Mapping: a thread takes PACKS packs (chunk.wgsl). Grid: linear, 64 * PACKS packs a workgroup.
+// Bindings: 0..5 the inputs (those past TERMS repeat the first and are not read), 6 y.
+#include "pack"
+#include "chunk"
+
+@group(0) @binding(0) var<storage, read> x0: array<Pack>;
+@group(0) @binding(1) var<storage, read> x1: array<Pack>;
+@group(0) @binding(2) var<storage, read> x2: array<Pack>;
+@group(0) @binding(3) var<storage, read> x3: array<Pack>;
+@group(0) @binding(4) var<storage, read> x4: array<Pack>;
+@group(0) @binding(5) var<storage, read> x5: array<Pack>;
+@group(0) @binding(6) var<storage, read_write> y: array<Pack>;
+
+fn element(a: f32, b: f32, unused: f32) -> f32 {
+    return a + b;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let first = first_pack(wg, groups, thread);
+    for (var i = 0u; i < PACKS; i++) {
+        let at = first + i * RUN;
+        if (at < arrayLength(&y)) {
+            var sum = x0[at] + x1[at];
+            if (TERMS > 2u) {
+                sum += x2[at];
+            }
+            if (TERMS > 3u) {
+                sum += x3[at];
+            }
+            if (TERMS > 4u) {
+                sum += x4[at];
+            }
+            if (TERMS > 5u) {
+                sum += x5[at];
+            }
+            y[at] = sum;
+        }
+    }
+}

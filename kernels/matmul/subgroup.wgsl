@@ -1,0 +1,77 @@
+// C[batch, m, n] = A B (+ bias): 32 x 32 tiles, one subgroup of 8 lanes each, operands handed around by
+// shuffles. For CPU devices, where a load costs as much as 60 multiply-adds and a shuffle as one.
+//
+// Mapping: lane l has columns 4 l .. 4 l + 3 of the tile and all of its 32 rows. In each four steps of k
+// every lane loads 4 x 4 of B for its columns and 4 x 4 of A for rows of its own; block i of the
+// accumulators then gets the rows that lane i loaded: rows i, i + 8, i + 16, i + 24 of the tile, or
+// 4 i .. 4 i + 3 where A is stored [k, m]. The loop over i outside the four k keeps an accumulator in
+// registers for 64 multiply-adds.
+// Grid: linear, one workgroup (one subgroup) a tile. Bindings: 0 a, 1 b, 2 bias, 3 c.
+#include "blocks"
+
+fn from_lane(block: mat4x4<f32>, lane: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        subgroupShuffle(block[0], lane),
+        subgroupShuffle(block[1], lane),
+        subgroupShuffle(block[2], lane),
+        subgroupShuffle(block[3], lane),
+    );
+}
+
+fn store_block(base: u32, row: u32, column: u32, block: mat4x4<f32>, offset: vec4<f32>) {
+    const SPREAD: u32 = select(8u, 1u, TRANSPOSE_A);
+    store_row(base, row, column, block[0] + offset);
+    store_row(base, row + SPREAD, column, block[1] + offset);
+    store_row(base, row + 2u * SPREAD, column, block[2] + offset);
+    store_row(base, row + 3u * SPREAD, column, block[3] + offset);
+}
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    // First row of a lane's loads, and from one accumulator block to the next.
+    const STEP: u32 = select(1u, 4u, TRANSPOSE_A);
+    let tile = tile_of(wg, groups);
+    if (tile.z >= BATCH) {
+        return;
+    }
+    let row = tile.x * 32u;
+    let column = tile.y * 32u + lane * 4u;
+    let base_a = tile.z * (M * K);
+    let base_b = tile.z * (K * N);
+
+    var c0: mat4x4<f32>;
+    var c1: mat4x4<f32>;
+    var c2: mat4x4<f32>;
+    var c3: mat4x4<f32>;
+    var c4: mat4x4<f32>;
+    var c5: mat4x4<f32>;
+    var c6: mat4x4<f32>;
+    var c7: mat4x4<f32>;
+    for (var k = 0u; k < K; k += 4u) {
+        let va = block_a(base_a, row + lane * STEP, 8u, k);
+        let vb = block_b(base_b, column, k);
+        c0 += vb * from_lane(va, 0u);
+        c1 += vb * from_lane(va, 1u);
+        c2 += vb * from_lane(va, 2u);
+        c3 += vb * from_lane(va, 3u);
+        c4 += vb * from_lane(va, 4u);
+        c5 += vb * from_lane(va, 5u);
+        c6 += vb * from_lane(va, 6u);
+        c7 += vb * from_lane(va, 7u);
+    }
+
+    let base_c = tile.z * (M * N);
+    let offset = bias_at(column);
+    store_block(base_c, row, column, c0, offset);
+    store_block(base_c, row + STEP, column, c1, offset);
+    store_block(base_c, row + 2u * STEP, column, c2, offset);
+    store_block(base_c, row + 3u * STEP, column, c3, offset);
+    store_block(base_c, row + 4u * STEP, column, c4, offset);
+    store_block(base_c, row + 5u * STEP, column, c5, offset);
+    store_block(base_c, row + 6u * STEP, column, c6, offset);
+    store_block(base_c, row + 7u * STEP, column, c7, offset);
+}

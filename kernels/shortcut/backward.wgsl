@@ -1,0 +1,31 @@
+// dx[n, c, iy, ix] = dy[n, LO + c, iy / S, ix / S] where S divides both, else 0: the adjoint of
+// forward.wgsl.
+//
+// Mapping: a thread per input. Grid: linear, 64 inputs a workgroup.
+// Bindings: 0 dy, 1 dx. Constants: CI, H, W, CO, OH, OW, LO, S.
+@group(0) @binding(0) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let index = (wg.x + wg.y * groups.x) * 64u + thread;
+    if (index >= arrayLength(&dx)) {
+        return;
+    }
+    let ix = index % W;
+    let iy = index / W % H;
+    let plane = index / (W * H);
+    let image = plane / CI;
+    let c = plane - image * CI + LO;
+    let ox = ix / S;
+    let oy = iy / S;
+    var value = 0.0;
+    if (ox * S == ix && oy * S == iy) {
+        value = dy[((image * CO + c) * OH + oy) * OW + ox];
+    }
+    dx[index] = value;
+}

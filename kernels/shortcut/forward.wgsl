@@ -1,0 +1,29 @@
+// y[n, LO + c, oy, ox] = x[n, c, S oy, S ox] for c < CI, 0 in the other channels (option A of the CIFAR
+// ResNets: subsample, zero-pad the channels evenly).
+//
+// Mapping: a thread per output. Grid: linear, 64 outputs a workgroup.
+// Bindings: 0 x, 1 y. Constants: CI, H, W, CO, OH, OW, LO, S.
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let index = (wg.x + wg.y * groups.x) * 64u + thread;
+    if (index >= arrayLength(&y)) {
+        return;
+    }
+    let ox = index % OW;
+    let oy = index / OW % OH;
+    let plane = index / (OW * OH);
+    let image = plane / CO;
+    let c = plane - image * CO - LO; // wraps below LO
+    var value = 0.0;
+    if (c < CI) {
+        value = x[((image * CI + c) * H + oy * S) * W + ox * S];
+    }
+    y[index] = value;
+}

@@ -1,0 +1,65 @@
+//! The parameter-free shortcut of the CIFAR ResNets (option A): subsample, zero-pad the channels.
+
+use crate::{Arg, Launch, Program, Source, linear_grid};
+
+/// y[n, co, ⌈h/s⌉, ⌈w/s⌉]: y[:, lo..lo+ci] = x[:, :, ::s, ::s], zero elsewhere, lo = (co − ci)/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortcutA {
+    /// Batch.
+    pub n: u32,
+    /// Input channels.
+    pub ci: u32,
+    /// Input height.
+    pub h: u32,
+    /// Input width.
+    pub w: u32,
+    /// Output channels, at least `ci`.
+    pub co: u32,
+    /// Step between sampled rows and columns.
+    pub stride: u32,
+}
+
+impl ShortcutA {
+    /// Output height and width.
+    pub fn out_size(&self) -> [u32; 2] {
+        [self.h.div_ceil(self.stride), self.w.div_ceil(self.stride)]
+    }
+
+    fn input(&self) -> u32 {
+        self.n * self.ci * self.h * self.w
+    }
+
+    fn output(&self) -> u32 {
+        let [oh, ow] = self.out_size();
+        self.n * self.co * oh * ow
+    }
+
+    fn launch(&self, source: Source, threads: u32) -> Launch {
+        let [oh, ow] = self.out_size();
+        let [x, y, z] = linear_grid(threads.div_ceil(64));
+        let sampled = u64::from(self.n * self.ci * oh * ow);
+        Launch::new(source, "main")
+            .constant("CI", self.ci)
+            .constant("H", self.h)
+            .constant("W", self.w)
+            .constant("CO", self.co)
+            .constant("OH", oh)
+            .constant("OW", ow)
+            .constant("LO", (self.co - self.ci) / 2)
+            .constant("S", self.stride)
+            .grid(x, y, z)
+            .cost(0, sampled * 4, u64::from(threads) * 4)
+    }
+}
+
+/// In: x. Out: y.
+pub fn forward(s: &ShortcutA) -> Program {
+    let launch = s.launch(source!("shortcut/forward.wgsl"), s.output());
+    Program::single(launch, [Arg::In(0), Arg::Out(0)])
+}
+
+/// In: dy. Out: dx.
+pub fn backward(s: &ShortcutA) -> Program {
+    let launch = s.launch(source!("shortcut/backward.wgsl"), s.input());
+    Program::single(launch, [Arg::In(0), Arg::Out(0)])
+}

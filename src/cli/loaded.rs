@@ -1,0 +1,109 @@
+//! A checkpoint as `eval` and `predict` use it: the network it describes, with its parameters.
+//!
+//! evenkeel's checkpoints describe themselves; for one saved from PyTorch the network is given by
+//! `--model`, `--norm`, `--nbn-layers` and `--head`.
+
+use crate::error::{Error, Result, unknown};
+use crate::gpu::Gpu;
+use crate::optim::SgdOptions;
+use crate::train::checkpoint::{Checkpoint, TensorData};
+use crate::train::config::{BiasStart, Config, Head, Norm};
+use crate::train::session::{LossSpec, Session};
+use crate::train::trainer::{About, at_file, floats};
+use std::path::Path;
+use std::rc::Rc;
+
+/// Flags that describe the network of a checkpoint that doesn't describe itself.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Network {
+    /// Network of a checkpoint that doesn't say (one from PyTorch)
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Its normalization: bn or nbn
+    #[arg(long)]
+    pub norm: Option<String>,
+    /// Its normalized layers
+    #[arg(long)]
+    pub nbn_layers: Option<String>,
+    /// Its head: linear or lr
+    #[arg(long)]
+    pub head: Option<String>,
+}
+
+/// A checkpoint with its network on the device.
+pub struct Loaded {
+    /// What the checkpoint says of itself.
+    pub about: About,
+    /// The recipe it was trained with, if it says.
+    pub config: Option<Config>,
+    /// The network.
+    pub session: Session,
+}
+
+/// Reads `path` and puts its network on `gpu`.
+///
+/// # Errors
+/// A file that is no checkpoint, or doesn't fit the network.
+pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
+    let file = Checkpoint::load(path)?;
+    let mut about = match file.meta.get("about").map(|t| serde_json::from_str::<About>(t)) {
+        Some(Ok(about)) => about,
+        Some(Err(e)) => return Err(Error::data(path, format!("describes no network: {e}"))),
+        None => foreign(path, &file)?,
+    };
+    if let Some(model) = &network.model {
+        about.model.clone_from(model);
+    }
+    if let Some(layers) = &network.nbn_layers {
+        about.nbn_layers.clone_from(layers);
+    }
+    if let Some(norm) = &network.norm {
+        about.norm = match norm.as_str() {
+            "bn" => Norm::Bn,
+            "nbn" => Norm::Nbn,
+            other => return Err(unknown("norm", other, Norm::NAMES)),
+        };
+    }
+    if let Some(head) = &network.head {
+        about.head = match head.as_str() {
+            "linear" => Head::Linear,
+            "lr" => Head::Lr,
+            other => return Err(unknown("head", other, Head::NAMES)),
+        };
+    }
+    let config = file.meta.get("config").and_then(|t| Config::from_toml_str(t).ok());
+    let sgd = SgdOptions {
+        momentum: 0.0,
+        nesterov: false,
+        weight_decay: 0.0,
+        spare_scale_factor: false,
+    };
+    let spec = about.spec(BiasStart::Zero)?;
+    let session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0)?;
+    session.params.import(&floats(&file)).map_err(|e| at_file(path, e))?;
+    drop(spec);
+    Ok(Loaded { about, config, session })
+}
+
+/// What can be read off a state dict: the classes from the head, NBN and LR from their names, the
+/// model from its blocks.
+fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
+    let Some((shape, TensorData::F32(_))) = file.get("linear.weight") else {
+        return Err(Error::data(path, "is no checkpoint of a CIFAR ResNet: no `linear.weight`"));
+    };
+    let has = |name: &str| file.get(name).is_some();
+    let blocks = (0..).take_while(|i| has(&format!("layer1.{i}.conv1.weight"))).count();
+    let known = crate::nn::MODELS.iter().find(|(_, n, _)| *n == blocks);
+    let classes = shape.first().copied().unwrap_or(0);
+    Ok(About {
+        model: known.map_or("resnet32", |(name, ..)| name).to_string(),
+        norm: if has(crate::nn::SCALE_FACTOR) { Norm::Nbn } else { Norm::Bn },
+        nbn_layers: "last-stage".into(),
+        head: if has("linear.bn.running_mean") { Head::Lr } else { Head::Linear },
+        classes: (0..classes).map(|c| format!("class {c}")).collect(),
+        counts: vec![0; classes],
+        shape: [3, 32, 32],
+        mean: crate::data::CIFAR_MEAN,
+        std: crate::data::CIFAR_STD,
+    })
+}

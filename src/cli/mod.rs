@@ -1,0 +1,52 @@
+//! The commands, one file each. Exit codes: 0 done, 2 a wrong request, 1 a failure, 130 Ctrl-C.
+
+mod devices;
+mod eval;
+mod loaded;
+mod predict;
+mod train;
+
+use crate::error::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Train image classifiers on long-tailed data on any GPU, with normalized batch norm.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List adapters with backend, limits and features
+    Devices(devices::Args),
+    /// Train a network; without arguments, on the built-in synthetic long-tailed set
+    Train(Box<train::Args>),
+    /// Evaluate a checkpoint: overall, many/medium/few and per-class accuracy
+    Eval(Box<eval::Args>),
+    /// Classify images with a checkpoint
+    Predict(predict::Args),
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("evenkeel: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Devices(args) => devices::run(args),
+        Command::Train(args) => train::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Predict(args) => predict::run(args),
+    }
+}

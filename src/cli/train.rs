@@ -1,0 +1,91 @@
+//! `evenkeel train`: the recipe, the flags over it, and the run.
+
+use crate::error::{Error, Result};
+use crate::train::config::{Config, Overrides};
+use crate::train::run_dir::RunDir;
+use crate::train::trainer::{self, Options};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Recipe to start from; flags override it
+    recipe: Option<PathBuf>,
+    /// Folder of the run [default: runs/<dataset>-<model>-<norm>-<n>]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Continue the run in --out
+    #[arg(long)]
+    resume: bool,
+    /// One JSON object a line on stdout: steps (with --log-steps), epochs, done
+    #[arg(long)]
+    json: bool,
+    /// No progress display
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let config = match (&args.out, args.resume) {
+        (Some(out), true) => continued(out, args)?,
+        (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
+        _ => {
+            let mut config = match &args.recipe {
+                Some(path) => Config::from_toml_file(path)?,
+                None => Config::default(),
+            };
+            config.apply(&args.overrides)?;
+            config
+        }
+    };
+    let options = Options {
+        out: args.out.clone(),
+        resume: args.resume,
+        json: args.json,
+        quiet: args.quiet,
+        stop: on_ctrl_c()?,
+    };
+    trainer::run(&config, &options).map(|_| ())
+}
+
+/// The recipe of the run in `out`; only what doesn't change its numbers may be given anew.
+fn continued(out: &std::path::Path, args: &Args) -> Result<Config> {
+    if args.recipe.is_some() {
+        return Err(Error::usage("--resume takes the run's own recipe; leave the file out"));
+    }
+    let kept = RunDir::peek_config(out)?;
+    let mut config = kept.clone();
+    config.apply(&args.overrides)?;
+    let mut same = config.clone();
+    same.train.device = kept.train.device.clone();
+    same.train.max_steps = kept.train.max_steps;
+    same.train.log_steps = kept.train.log_steps;
+    if same != kept {
+        return Err(Error::usage(
+            "a resumed run keeps its recipe: only --device, --max-steps and --log-steps may change",
+        ));
+    }
+    // A resumed run goes on to its end unless told otherwise.
+    if args.overrides.max_steps.is_none() {
+        config.train.max_steps = None;
+    }
+    Ok(config)
+}
+
+/// A flag that the first Ctrl-C sets; a second one ends the program at once.
+fn on_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; Ctrl-C again ends at once without saving");
+    })
+    .map_err(|e| Error::Failure(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stop)
+}

@@ -1,0 +1,404 @@
+//! From recorded nodes to a list of bound dispatches that can be replayed.
+//!
+//! Nodes run in the order they were recorded. Each output lives from its node to its last reader;
+//! outputs whose lives do not overlap share a buffer (largest first, best fit), views share their
+//! input's, and a value to be stored is computed in place where nothing else reads it.
+
+use super::backward::ancestors;
+use super::schedule::Work;
+use crate::error::{Error, Result};
+use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, mib};
+use crate::ops;
+use crate::tensor::{Node, Source, Tensor, ValueId};
+use evenkeel_kernels::{Arg, Cost, Program};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The buffers that plans share: plans of one workspace never run at the same time, so each may use
+/// all of them. Also the step's uniform.
+pub struct Workspace {
+    gpu: Rc<Gpu>,
+    buffers: Vec<Rc<Buffer>>,
+    uniform: wgpu::Buffer,
+    /// Samples in a batch, to say in an error which batch would fit; 0 where there is no batch.
+    pub batch: usize,
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub fn new(gpu: &Rc<Gpu>) -> Self {
+        Workspace {
+            gpu: gpu.clone(),
+            buffers: Vec::new(),
+            uniform: gpu.step_uniform(),
+            batch: 0,
+        }
+    }
+
+    /// Bytes in the shared buffers.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(|b| b.words() as u64 * 4).sum()
+    }
+}
+
+/// One node's share of a plan, for profiles and drawings.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The op, or the effect's name.
+    pub op: &'static str,
+    /// Shape of its first output.
+    pub shape: String,
+    /// The kernel file and entry of each dispatch, with its cost.
+    pub calls: Vec<(String, Cost)>,
+}
+
+/// Counts of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct PlanStats {
+    /// Dispatches a run.
+    pub dispatches: usize,
+    /// FLOPs and bytes of a run by the cost model.
+    pub cost: Cost,
+    /// Bytes of all values if none shared a buffer.
+    pub unshared: u64,
+    /// The most bytes of values alive at once.
+    pub live: u64,
+}
+
+/// Bound dispatches, ready to replay.
+pub struct Plan {
+    gpu: Rc<Gpu>,
+    uniform: wgpu::Buffer,
+    dispatches: Vec<Dispatch>,
+    steps: Vec<Step>,
+    places: HashMap<ValueId, Slice>,
+    stats: PlanStats,
+    // Nodes hold the leaves' buffers.
+    _work: Work,
+}
+
+/// What runs at one position of the order.
+struct Item {
+    name: &'static str,
+    program: Program,
+    ins: Vec<Tensor>,
+    outs: Vec<(ValueId, usize)>,
+    shape: String,
+}
+
+/// A stretch of the order in which a range of memory is needed.
+struct Life {
+    what: What,
+    words: usize,
+    from: usize,
+    to: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Value(ValueId),
+    Temp(usize, usize),
+}
+
+impl Plan {
+    /// Plans `work` in `workspace`.
+    ///
+    /// # Errors
+    /// A kernel that does not compile, a value that no binding holds, no memory.
+    pub fn build(workspace: &mut Workspace, work: Work) -> Result<Plan> {
+        let gpu = workspace.gpu.clone();
+        let nodes: Vec<Rc<Node>> = ancestors(work.roots()).into_values().collect();
+        let (items, pinned) = order(&gpu, &nodes, &work);
+        let lives = lifetimes(&items, &work, &pinned);
+        let placed = place(workspace, &lives, &items)?;
+        let mut plan = Plan {
+            uniform: workspace.uniform.clone(),
+            dispatches: Vec::new(),
+            steps: Vec::new(),
+            places: HashMap::new(),
+            stats: PlanStats { live: peak(&lives, items.len()), ..Default::default() },
+            gpu,
+            _work: work,
+        };
+        plan.stats.unshared = lives.iter().map(|l| l.words as u64 * 4).sum();
+        for (what, slice) in &placed {
+            if let What::Value(id) = what {
+                plan.places.insert(*id, slice.clone());
+            }
+        }
+        plan.places.extend(pinned);
+        for (at, item) in items.iter().enumerate() {
+            plan.bind(at, item, &placed)?;
+        }
+        Ok(plan)
+    }
+
+    /// Where a value lies: its own place, or that of what it is a view of.
+    fn locate(&self, tensor: &Tensor) -> Result<Slice> {
+        match base(tensor).source() {
+            Source::Leaf(slice) => Ok(slice.clone()),
+            Source::Node(node, output) => {
+                let id = ValueId { node: node.id, output: *output };
+                self.places.get(&id).cloned().ok_or_else(|| {
+                    Error::Failure(format!("{}: the plan does not hold this value", node.op.name()))
+                })
+            }
+        }
+    }
+
+    fn bind(&mut self, at: usize, item: &Item, placed: &HashMap<What, Slice>) -> Result<()> {
+        let mut step = Step { op: item.name, shape: item.shape.clone(), calls: Vec::new() };
+        for call in &item.program.calls {
+            let slices: Vec<Option<Slice>> = call
+                .args
+                .iter()
+                .map(|arg| match arg {
+                    Arg::In(i) => self.locate(&item.ins[*i]).map(Some),
+                    Arg::Out(i) => Ok(self.places.get(&item.outs[*i].0).cloned()),
+                    Arg::Temp(i) => Ok(placed.get(&What::Temp(at, *i)).cloned()),
+                    Arg::Step => Ok(None),
+                })
+                .collect::<Result<_>>()?;
+            let buffers: Vec<Binding<'_>> = slices
+                .iter()
+                .map(|s| match s {
+                    Some(slice) => Binding::Storage(slice),
+                    None => Binding::Uniform(&self.uniform),
+                })
+                .collect();
+            let dispatch = self.gpu.bind(&call.launch, &buffers)?;
+            self.stats.dispatches += 1;
+            self.stats.cost = self.stats.cost + call.launch.cost;
+            step.calls.push((dispatch.name().to_string(), call.launch.cost));
+            self.dispatches.push(dispatch);
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Replays the plan: one write of the uniform, one pass, one submit. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn run(&self, step: &StepUniform) -> Result<()> {
+        self.gpu.write_step(&self.uniform, step);
+        self.gpu.submit(&self.dispatches)
+    }
+
+    /// Replays with a timestamp around each dispatch: nanoseconds, in the order of
+    /// [`Plan::steps`]' calls.
+    ///
+    /// # Errors
+    /// A device without timestamp queries.
+    pub fn profile(&self, step: &StepUniform) -> Result<Vec<f64>> {
+        self.gpu.write_step(&self.uniform, step);
+        self.gpu.profile(&self.dispatches)
+    }
+
+    /// Reads a kept value after a run.
+    ///
+    /// # Errors
+    /// A value the plan was not asked to keep, or a lost device.
+    pub fn read<T: bytemuck::Pod>(&self, value: &Tensor) -> Result<Vec<T>> {
+        self.gpu.read(&self.locate(value)?)
+    }
+
+    /// What runs, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Counts.
+    pub fn stats(&self) -> &PlanStats {
+        &self.stats
+    }
+}
+
+/// What a view shows in the end.
+fn base(tensor: &Tensor) -> &Tensor {
+    match tensor.source() {
+        Source::Node(node, _) if node.op.is_view() => base(&node.inputs[0]),
+        _ => tensor,
+    }
+}
+
+/// The order of work: nodes as recorded, each followed by the copies that store its outputs, then
+/// effects. Also the values that are computed right where they are to be stored.
+fn order(
+    gpu: &Rc<Gpu>,
+    nodes: &[Rc<Node>],
+    work: &Work,
+) -> (Vec<Item>, HashMap<ValueId, Slice>) {
+    let mut readers: HashMap<ValueId, usize> = HashMap::new();
+    let reads = nodes
+        .iter()
+        .filter(|n| !n.op.is_view())
+        .flat_map(|n| n.inputs.iter())
+        .chain(work.effects.iter().flat_map(|e| e.args.iter()))
+        .chain(work.keep.iter());
+    for tensor in reads {
+        *readers.entry(base(tensor).id()).or_default() += 1;
+    }
+    let mut pinned: HashMap<ValueId, Slice> = HashMap::new();
+    let mut copies: HashMap<u64, Vec<(Tensor, Slice)>> = HashMap::new();
+    let mut leaf_copies = Vec::new();
+    for (value, into) in &work.store {
+        let from = base(value);
+        let id = from.id();
+        if from.leaf().is_some() {
+            leaf_copies.push((from.clone(), into.clone()));
+        } else if readers.contains_key(&id) || pinned.contains_key(&id) {
+            copies.entry(id.node).or_default().push((from.clone(), into.clone()));
+        } else {
+            pinned.insert(id, into.clone());
+        }
+    }
+    let mut items = Vec::new();
+    for node in nodes.iter().filter(|n| !n.op.is_view()) {
+        items.push(Item {
+            name: node.op.name(),
+            program: node.op.program(node, &gpu.caps),
+            ins: node.inputs.clone(),
+            outs: node
+                .outputs
+                .iter()
+                .enumerate()
+                .map(|(i, (s, _))| (ValueId { node: node.id, output: i }, s.len().max(1)))
+                .collect(),
+            shape: node.outputs[0].0.to_string(),
+        });
+        for (from, into) in copies.remove(&node.id).unwrap_or_default() {
+            items.push(copy(gpu, from, into));
+        }
+    }
+    for (from, into) in leaf_copies {
+        items.push(copy(gpu, from, into));
+    }
+    for effect in &work.effects {
+        items.push(Item {
+            name: effect.name,
+            program: effect.program.clone(),
+            ins: effect.args.clone(),
+            outs: Vec::new(),
+            shape: effect.args.first().map(|t| t.shape().to_string()).unwrap_or_default(),
+        });
+    }
+    (items, pinned)
+}
+
+/// A copy into a leaf: the kernel's output is bound as a second input.
+fn copy(gpu: &Rc<Gpu>, from: Tensor, into: Slice) -> Item {
+    let mut program = ops::copy_program(into.words as u32);
+    for call in &mut program.calls {
+        for arg in &mut call.args {
+            if *arg == Arg::Out(0) {
+                *arg = Arg::In(1);
+            }
+        }
+    }
+    let shape = from.shape().clone();
+    let to = Tensor::from_slice(gpu, into, shape.clone(), from.dtype());
+    Item { name: "store", program, ins: vec![from, to], outs: Vec::new(), shape: shape.to_string() }
+}
+
+fn lifetimes(items: &[Item], work: &Work, pinned: &HashMap<ValueId, Slice>) -> Vec<Life> {
+    let mut last: HashMap<ValueId, usize> = HashMap::new();
+    for (at, item) in items.iter().enumerate() {
+        for tensor in &item.ins {
+            last.insert(base(tensor).id(), at);
+        }
+    }
+    for tensor in &work.keep {
+        last.insert(base(tensor).id(), items.len());
+    }
+    let mut lives = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        for (id, words) in &item.outs {
+            if !pinned.contains_key(id) {
+                let to = last.get(id).copied().unwrap_or(at);
+                lives.push(Life { what: What::Value(*id), words: *words, from: at, to });
+            }
+        }
+        for (i, words) in item.program.temps.iter().enumerate() {
+            lives.push(Life { what: What::Temp(at, i), words: (*words).max(1), from: at, to: at });
+        }
+    }
+    lives
+}
+
+/// The most bytes alive at one position.
+fn peak(lives: &[Life], positions: usize) -> u64 {
+    let mut change = vec![0i64; positions + 2];
+    for l in lives {
+        change[l.from] += l.words as i64 * 4;
+        change[l.to + 1] -= l.words as i64 * 4;
+    }
+    let mut now = 0;
+    change.iter().map(|c| { now += c; now }).max().unwrap_or(0) as u64
+}
+
+/// Gives each life a buffer: largest first, the smallest buffer that is big enough and free.
+fn place(
+    workspace: &mut Workspace,
+    lives: &[Life],
+    items: &[Item],
+) -> Result<HashMap<What, Slice>> {
+    let mut by_size: Vec<&Life> = lives.iter().collect();
+    by_size.sort_by_key(|l| (std::cmp::Reverse(l.words), l.from));
+    let gpu = workspace.gpu.clone();
+    if let Some(largest) = by_size.first() {
+        fits(&gpu, workspace.batch, largest, &items[largest.from])?;
+    }
+    let mut tenants: Vec<Vec<(usize, usize)>> = vec![Vec::new(); workspace.buffers.len()];
+    let mut placed = HashMap::new();
+    for life in by_size {
+        let free = |t: &[(usize, usize)]| t.iter().all(|(f, l)| life.to < *f || life.from > *l);
+        let best = (0..tenants.len())
+            .filter(|i| workspace.buffers[*i].words() >= life.words && free(&tenants[*i]))
+            .min_by_key(|i| workspace.buffers[*i].words());
+        let slot = match best {
+            Some(slot) => slot,
+            None => {
+                let buffer = gpu.alloc(items[life.from].name, life.words).map_err(|e| {
+                    with_hint(e, workspace.batch)
+                })?;
+                workspace.buffers.push(buffer);
+                tenants.push(Vec::new());
+                tenants.len() - 1
+            }
+        };
+        tenants[slot].push((life.from, life.to));
+        let slice =
+            Slice { buffer: workspace.buffers[slot].clone(), start: 0, words: life.words };
+        placed.insert(life.what, slice);
+    }
+    Ok(placed)
+}
+
+/// Refuses a value that no binding can hold, naming the batch that would fit.
+fn fits(gpu: &Gpu, batch: usize, life: &Life, item: &Item) -> Result<()> {
+    let bytes = life.words as u64 * 4;
+    if bytes <= gpu.caps.max_binding {
+        return Ok(());
+    }
+    let hint = match (gpu.caps.max_binding / (bytes / batch.max(1) as u64).max(1)) as usize {
+        fit if batch > 1 && fit >= 1 => format!("; --batch-size {fit} fits this limit"),
+        _ => String::new(),
+    };
+    Err(Error::Device(format!(
+        "{} {} needs {} in one buffer; this device allows {}{hint}",
+        item.name,
+        item.shape,
+        mib(bytes),
+        mib(gpu.caps.max_binding)
+    )))
+}
+
+fn with_hint(error: Error, batch: usize) -> Error {
+    match error {
+        Error::Device(message) if batch > 1 => {
+            Error::Device(format!("{message}; try --batch-size {}", batch / 2))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,17 @@
+//! Networks: parameters in flat buffers, layers, CIFAR ResNets and their heads.
+//!
+//! A [`Builder`] collects what layers declare (name, shape, start); [`Params`] lays it out on the
+//! device; a layer's `forward` takes a [`Scope`], which hands it its tensors and notes the batch's
+//! statistics.
+
+mod layers;
+mod norm;
+mod params;
+mod resnet;
+
+pub use layers::{Conv2d, Linear};
+pub use norm::{
+    BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
+};
+pub use params::{BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Params, Scope, Slot};
+pub use resnet::{Head, MODELS, ResNet, Spec};

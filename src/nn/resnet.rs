@@ -1,0 +1,179 @@
+//! The CIFAR ResNet of depth 6n+2 (He et al., 2016) as the long-tailed line of work uses it: stem
+//! 3×3, three stages of n blocks, option-A shortcuts, global average pool, linear head; parameter
+//! names as PyTorch's reference implementations have them.
+
+use super::{BatchNorm, Builder, Conv2d, Linear, Norms, Scope};
+use crate::error::{Error, Result, unknown};
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// Models by name: blocks in a stage, and the channels of the first.
+pub const MODELS: &[(&str, usize, usize)] = &[
+    ("small", 1, 8),
+    ("resnet20", 3, 16),
+    ("resnet32", 5, 16),
+    ("resnet44", 7, 16),
+    ("resnet56", 9, 16),
+    ("resnet110", 18, 16),
+];
+
+/// The end of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A linear layer.
+    Linear,
+    /// Logit Rectification: a linear layer, then batch norm without affine map over the logits.
+    Lr,
+}
+
+/// What to build.
+#[derive(Debug)]
+pub struct Spec<'a> {
+    /// A name of [`MODELS`].
+    pub model: &'a str,
+    /// Classes.
+    pub classes: usize,
+    /// The head.
+    pub head: Head,
+    /// The norms.
+    pub norms: Norms,
+}
+
+/// The network.
+#[derive(Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    blocks: Vec<Block>,
+    linear: Linear,
+    rectify: Option<BatchNorm>,
+}
+
+#[derive(Debug)]
+struct Block {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    planes: usize,
+    stride: usize,
+    shortcut: bool,
+}
+
+/// A block's place: name, channels in and out, stride, and whether its stage is the last.
+struct At {
+    name: String,
+    ci: usize,
+    co: usize,
+    stride: usize,
+    last: bool,
+}
+
+impl ResNet {
+    /// Declares the network's parameters in `builder`.
+    ///
+    /// # Errors
+    /// An unknown model, no classes, norm patterns that match nothing.
+    pub fn new(builder: &mut Builder, spec: &Spec<'_>) -> Result<Self> {
+        let Some((_, n, width)) = MODELS.iter().find(|(name, ..)| *name == spec.model) else {
+            let names: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
+            return Err(unknown("model", spec.model, &names));
+        };
+        if spec.classes == 0 {
+            return Err(Error::usage("a classifier needs at least one class"));
+        }
+        let places = places(*n, *width);
+        let mut names = vec![("bn1".to_string(), false)];
+        for at in &places {
+            names.push((format!("{}.bn1", at.name), false));
+            names.push((format!("{}.bn2", at.name), at.last));
+        }
+        let count = names.iter().filter(|(name, last)| spec.norms.selects(name, *last)).count();
+        let all: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
+        spec.norms.declare(builder, count, &all)?;
+        let conv1 = Conv2d::new(builder, "conv1", (3, *width), 3, 1);
+        let bn1 = BatchNorm::new(builder, "bn1", *width, &spec.norms, false);
+        let blocks = places.iter().map(|at| Block::new(builder, at, &spec.norms)).collect();
+        let linear = Linear::new(builder, "linear", width * 4, spec.classes);
+        let rectify = (spec.head == Head::Lr)
+            .then(|| BatchNorm::plain(builder, "linear.bn", spec.classes));
+        Ok(ResNet { conv1, bn1, blocks, linear, rectify })
+    }
+
+    /// Images [N, 3, H, W] → logits [N, classes].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+        let features = self.features(scope, x)?;
+        let logits = self.linear.forward(scope, &features)?;
+        match &self.rectify {
+            Some(bn) => bn.forward(scope, &logits, None, false),
+            None => Ok(logits),
+        }
+    }
+
+    /// Images [N, 3, H, W] → pooled features [N, 4·width].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn features(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+        let mut h = self.conv1.forward(scope, x)?;
+        h = self.bn1.forward(scope, &h, None, true)?;
+        for block in &self.blocks {
+            h = block.forward(scope, &h)?;
+        }
+        ops::global_avg_pool(&h)
+    }
+
+    /// The batch-norm layers, in the order data passes them.
+    pub fn norms(&self) -> impl Iterator<Item = &BatchNorm> {
+        std::iter::once(&self.bn1)
+            .chain(self.blocks.iter().flat_map(|b| [&b.bn1, &b.bn2]))
+            .chain(&self.rectify)
+    }
+}
+
+fn places(n: usize, width: usize) -> Vec<At> {
+    let mut places = Vec::new();
+    let mut ci = width;
+    for stage in 0..3 {
+        let co = width << stage;
+        for block in 0..n {
+            places.push(At {
+                name: format!("layer{}.{block}", stage + 1),
+                ci,
+                co,
+                stride: if stage > 0 && block == 0 { 2 } else { 1 },
+                last: stage == 2,
+            });
+            ci = co;
+        }
+    }
+    places
+}
+
+impl Block {
+    fn new(b: &mut Builder, at: &At, norms: &Norms) -> Self {
+        let name = |part: &str| format!("{}.{part}", at.name);
+        Block {
+            conv1: Conv2d::new(b, &name("conv1"), (at.ci, at.co), 3, at.stride),
+            bn1: BatchNorm::new(b, &name("bn1"), at.co, norms, false),
+            conv2: Conv2d::new(b, &name("conv2"), (at.co, at.co), 3, 1),
+            bn2: BatchNorm::new(b, &name("bn2"), at.co, norms, at.last),
+            planes: at.co,
+            stride: at.stride,
+            shortcut: at.ci != at.co || at.stride != 1,
+        }
+    }
+
+    /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))
+    fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+        let h = self.conv1.forward(scope, x)?;
+        let h = self.bn1.forward(scope, &h, None, true)?;
+        let h = self.conv2.forward(scope, &h)?;
+        let around =
+            if self.shortcut { ops::shortcut_a(x, self.planes, self.stride)? } else { x.clone() };
+        self.bn2.forward(scope, &h, Some(&around), true)
+    }
+}

@@ -1,0 +1,111 @@
+//! A data set on the device: images as packed bytes in buffers no larger than a binding, labels, and
+//! the order in which an epoch visits them.
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Slice};
+use crate::ops::{BatchSource, batch};
+use crate::tensor::{DType, Tensor};
+use std::rc::Rc;
+
+/// An uploaded data set.
+pub struct DeviceSet {
+    gpu: Rc<Gpu>,
+    source: BatchSource,
+    order: Tensor,
+    predictions: Tensor,
+    len: usize,
+}
+
+impl DeviceSet {
+    /// Uploads `data`; the order starts as stored.
+    ///
+    /// # Errors
+    /// An empty set, or no memory.
+    pub fn upload(gpu: &Rc<Gpu>, data: &Dataset) -> Result<Self> {
+        let len = data.labels.len();
+        if len == 0 {
+            return Err(Error::Failure(format!("{}: no images", data.name)));
+        }
+        let bytes: usize = data.shape.iter().product();
+        let words = bytes.div_ceil(4);
+        let per_chunk = (gpu.caps.max_binding as usize / (words * 4)).max(1);
+        let mut chunks = Vec::new();
+        let mut images = Vec::new();
+        for part in data.pixels.chunks(per_chunk * bytes) {
+            let count = part.len() / bytes;
+            let buffer = gpu.alloc("images", count * words)?;
+            let whole = Slice::whole(buffer.clone());
+            if bytes == words * 4 {
+                gpu.write(&whole, part);
+            } else {
+                let mut padded = vec![0u8; count * words * 4];
+                for (to, from) in padded.chunks_mut(words * 4).zip(part.chunks(bytes)) {
+                    to[..bytes].copy_from_slice(from);
+                }
+                gpu.write(&whole, &padded);
+            }
+            chunks.push(Tensor::from_slice(gpu, whole, [count * words], DType::U32));
+            images.push(count);
+        }
+        let order: Vec<u32> = (0..len as u32).collect();
+        Ok(DeviceSet {
+            gpu: gpu.clone(),
+            source: BatchSource {
+                chunks,
+                images,
+                labels: Tensor::integers(gpu, &data.labels, [len])?,
+                shape: data.shape,
+                mean: data.mean,
+                std: data.std,
+            },
+            order: Tensor::integers(gpu, &order, [len])?,
+            predictions: Tensor::integers(gpu, &order, [len])?,
+            len,
+        })
+    }
+
+    /// Sets the order of the next epoch: indices into the set, as many as it has images.
+    pub fn set_order(&self, order: &[u32]) {
+        if let Some(slice) = self.order.leaf() {
+            self.gpu.write(slice, order);
+        }
+    }
+
+    /// Images in the set.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True without images (an upload refuses that).
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where plans put the predicted class of the image at each position of the order.
+    pub fn predictions(&self) -> &Tensor {
+        &self.predictions
+    }
+
+    /// Reads the predictions of the first `count` positions.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn read_predictions(&self, count: usize) -> Result<Vec<u32>> {
+        let Some(slice) = self.predictions.leaf() else { return Ok(Vec::new()) };
+        self.gpu.read(&Slice { words: count.min(self.len), ..slice.clone() })
+    }
+
+    /// Tells this set's plans from another's.
+    pub(super) fn key(&self) -> u64 {
+        self.order.id().node
+    }
+
+    /// A traced batch of `n` images and labels at the step's position.
+    ///
+    /// # Errors
+    /// A batch of none.
+    pub fn batch(&self, n: usize, augment: bool) -> Result<(Tensor, Tensor)> {
+        batch(&self.gpu, &self.source, &self.order, n, augment)
+    }
+}

@@ -1,0 +1,16 @@
+//! Training: the recipe, the loop, its measures, and what it leaves on disk.
+//!
+//! [`config`] → [`trainer::run`] (data to the device, a [`session::Session`] with its plans, epochs)
+//! → [`metrics`], [`run_dir`] (checkpoints, `metrics.jsonl`), [`events`] (TensorBoard), [`progress`].
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod config;
+pub mod device_set;
+pub mod events;
+pub mod metrics;
+pub mod progress;
+pub mod run_dir;
+pub mod schedule;
+pub mod session;
+pub mod trainer;

@@ -1,0 +1,193 @@
+//! A network on the device with its plans: one for each batch size of training and of evaluation,
+//! all in one workspace.
+
+use super::device_set::DeviceSet;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, StepUniform};
+use crate::graph::{Effect, Plan, Work, Workspace};
+use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
+use crate::ops::{self, CrossEntropy};
+use crate::optim::{Sgd, SgdOptions};
+use crate::tensor::Tensor;
+use evenkeel_kernels::softmax_ce::argmax_store;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The loss of a run.
+#[derive(Clone, Debug, Default)]
+pub struct LossSpec {
+    /// Weight of each class.
+    pub weights: Option<Vec<f32>>,
+    /// Added to each class's logit in training.
+    pub offsets: Option<Vec<f32>>,
+    /// Share of the target spread over all classes.
+    pub label_smoothing: f32,
+}
+
+/// What a plan is for: a set, a batch size, and training with or without augmentation or evaluation.
+type Key = (u64, usize, Use);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Use {
+    Train { augment: bool },
+    Classify,
+}
+
+struct Loss {
+    weights: Option<Tensor>,
+    offsets: Option<Tensor>,
+    label_smoothing: f32,
+}
+
+/// A network, its optimizer and its plans.
+pub struct Session {
+    gpu: Rc<Gpu>,
+    /// The network.
+    pub model: ResNet,
+    /// Its parameters and statistics.
+    pub params: Params,
+    /// The optimizer.
+    pub sgd: Sgd,
+    loss: Loss,
+    workspace: Workspace,
+    plans: HashMap<Key, Plan>,
+    /// Do ReLU and residual sums in batch norm's pass.
+    pub fuse: bool,
+}
+
+impl Session {
+    /// Builds the network of `spec` with values from `seed`.
+    ///
+    /// # Errors
+    /// A spec that names no network, or no memory.
+    pub fn new(
+        gpu: &Rc<Gpu>,
+        spec: &Spec<'_>,
+        loss: &LossSpec,
+        optimizer: SgdOptions,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut builder = Builder::default();
+        let model = ResNet::new(&mut builder, spec)?;
+        let params = Params::new(gpu, builder, seed)?;
+        let sgd = Sgd::new(gpu, &params, optimizer)?;
+        let vector = |v: &Option<Vec<f32>>| {
+            v.as_ref().map(|v| Tensor::new(gpu, v, [v.len()])).transpose()
+        };
+        Ok(Session {
+            loss: Loss {
+                weights: vector(&loss.weights)?,
+                offsets: vector(&loss.offsets)?,
+                label_smoothing: loss.label_smoothing,
+            },
+            workspace: Workspace::new(gpu),
+            gpu: gpu.clone(),
+            model,
+            params,
+            sgd,
+            plans: HashMap::new(),
+            fuse: true,
+        })
+    }
+
+    /// The plan of a training step on `n` images of `set`, whose predictions it notes. Made at first
+    /// use.
+    ///
+    /// # Errors
+    /// What tracing or planning reports.
+    pub fn train_plan(&mut self, set: &DeviceSet, n: usize, augment: bool) -> Result<&Plan> {
+        let key = (set.key(), n, Use::Train { augment });
+        if !self.plans.contains_key(&key) {
+            let mut scope = Scope::new(&self.params, Mode::Train);
+            scope.fuse = self.fuse;
+            let (x, labels) = set.batch(n, augment)?;
+            let logits = self.model.forward(&scope, &x)?;
+            let options = CrossEntropy {
+                weights: self.loss.weights.as_ref(),
+                offsets: self.loss.offsets.as_ref(),
+                label_smoothing: self.loss.label_smoothing,
+            };
+            let loss = ops::cross_entropy(&logits, &labels, &options)?;
+            let mut work = Work::new();
+            self.sgd.step(&mut work, &scope, &loss)?;
+            work.effect(predict(&self.gpu, &logits, set.predictions()));
+            self.plan(key, work)?;
+        }
+        self.plans.get(&key).ok_or_else(lost_plan)
+    }
+
+    /// The plan that classifies `n` images of `set` with the running statistics.
+    fn eval_plan(&mut self, set: &DeviceSet, n: usize) -> Result<&Plan> {
+        let key = (set.key(), n, Use::Classify);
+        if !self.plans.contains_key(&key) {
+            let scope = Scope::new(&self.params, Mode::Eval);
+            let (x, _) = set.batch(n, false)?;
+            let logits = self.model.forward(&scope, &x)?;
+            let mut work = Work::new();
+            work.effect(predict(&self.gpu, &logits, set.predictions()));
+            self.plan(key, work)?;
+        }
+        self.plans.get(&key).ok_or_else(lost_plan)
+    }
+
+    fn plan(&mut self, key: Key, work: Work) -> Result<()> {
+        self.workspace.batch = key.1;
+        let plan = Plan::build(&mut self.workspace, work)?;
+        self.plans.insert(key, plan);
+        Ok(())
+    }
+
+    /// The predicted class of each image of `set`, in its order.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn classify(&mut self, set: &DeviceSet, batch_size: usize) -> Result<Vec<u32>> {
+        let gpu = self.gpu.clone();
+        for first in (0..set.len()).step_by(batch_size) {
+            let n = batch_size.min(set.len() - first);
+            let plan = self.eval_plan(set, n)?;
+            plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
+            gpu.throttle()?;
+        }
+        set.read_predictions(set.len())
+    }
+
+    /// The logits of each image of `set`, in its order: rows of as many numbers as classes.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn logits(&mut self, set: &DeviceSet, batch_size: usize) -> Result<Vec<f32>> {
+        let mut all = Vec::new();
+        for first in (0..set.len()).step_by(batch_size) {
+            let n = batch_size.min(set.len() - first);
+            let scope = Scope::new(&self.params, Mode::Eval);
+            let (x, _) = set.batch(n, false)?;
+            let logits = self.model.forward(&scope, &x)?;
+            let mut work = Work::new();
+            work.keep(&logits);
+            let plan = Plan::build(&mut self.workspace, work)?;
+            plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
+            all.extend(plan.read::<f32>(&logits)?);
+        }
+        Ok(all)
+    }
+
+    /// Bytes of the plans' shared buffers.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.workspace.bytes()
+    }
+}
+
+fn lost_plan() -> Error {
+    Error::Failure("a plan vanished".into())
+}
+
+/// predictions[position of row i] = argmax of row i
+fn predict(gpu: &Gpu, logits: &Tensor, predictions: &Tensor) -> Effect {
+    let d = logits.dims();
+    Effect {
+        name: "argmax",
+        program: argmax_store(d[0] as u32, d[1] as u32, &gpu.caps),
+        args: vec![logits.clone(), predictions.clone()],
+    }
+}

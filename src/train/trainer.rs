@@ -1,0 +1,565 @@
+//! The training loop: epochs of replayed steps, their measures, checkpoints, resume and Ctrl-C.
+//!
+//! A checkpoint holds everything the next step depends on (parameters, statistics, momentum, the
+//! position in the epoch); order, augmentation and learning rate are functions of (seed, epoch,
+//! position), so a resumed run computes the same bits as an unbroken one.
+
+use super::checkpoint::{Checkpoint, TensorData};
+use super::config::{Augment, BiasStart, ClassWeights, Config, Head, Norm};
+use super::device_set::DeviceSet;
+use super::events::EventWriter;
+use super::metrics::{Confusion, Summary};
+use super::progress::{Mode as Display, Progress};
+use super::run_dir::RunDir;
+use super::schedule;
+use super::session::{LossSpec, Session};
+use crate::data::{self, Splits, sampler::epoch_order};
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, StepUniform, mib};
+use crate::nn::{self, MOMENTUM_PREFIX, NormLayers, Norms, Spec};
+use crate::optim::{Sgd, SgdOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How a run is started and shown.
+pub struct Options {
+    /// The run's folder; a new one under `runs/` without it.
+    pub out: Option<PathBuf>,
+    /// Continue the run in `out`.
+    pub resume: bool,
+    /// One JSON object a line on stdout.
+    pub json: bool,
+    /// No progress display.
+    pub quiet: bool,
+    /// Set by Ctrl-C: save and stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What a finished run tells.
+pub struct Outcome {
+    /// The run's folder.
+    pub out: PathBuf,
+    /// The last evaluation, if there was one.
+    pub summary: Option<Summary>,
+    /// Class names and training counts.
+    pub classes: Vec<(String, usize)>,
+}
+
+/// Position and sums that a checkpoint carries beside its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Optimizer steps taken.
+    pub step: u32,
+    /// Epoch under way, from 0.
+    pub epoch: usize,
+    /// Samples of it already seen.
+    pub seen: usize,
+    /// Σ loss·samples over them.
+    pub loss_sum: f64,
+    /// How many of them were classified right.
+    pub correct: usize,
+    /// Best overall accuracy so far.
+    pub best: f64,
+    /// `num_batches_tracked` of the parameters started from.
+    pub tracked: i64,
+}
+
+/// Everything needed to rebuild the network of a checkpoint, kept in its metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Model name.
+    pub model: String,
+    /// bn or nbn.
+    pub norm: Norm,
+    /// Which layers are normalized.
+    pub nbn_layers: String,
+    /// linear or lr.
+    pub head: Head,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Training images of each class.
+    pub counts: Vec<usize>,
+    /// Channels, rows, columns.
+    pub shape: [usize; 3],
+    /// Mean of each channel.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel.
+    pub std: [f32; 3],
+}
+
+impl About {
+    fn new(config: &Config, splits: &Splits) -> Self {
+        About {
+            model: config.model.model.clone(),
+            norm: config.model.norm,
+            nbn_layers: config.model.nbn_layers.clone(),
+            head: config.model.head,
+            classes: splits.train.classes.clone(),
+            counts: splits.counts.clone(),
+            shape: splits.train.shape,
+            mean: splits.train.mean,
+            std: splits.train.std,
+        }
+    }
+
+    /// The network; `start` matters only to a fresh one.
+    ///
+    /// # Errors
+    /// A pattern of layers that is empty.
+    pub fn spec(&self, start: BiasStart) -> Result<Spec<'_>> {
+        let kind = match self.norm {
+            Norm::Bn => nn::NormKind::Bn,
+            Norm::Nbn => nn::NormKind::Nbn,
+        };
+        let start = match start {
+            BiasStart::Zero => nn::BiasStart::Zero,
+            BiasStart::Random => nn::BiasStart::Random,
+        };
+        Ok(Spec {
+            model: &self.model,
+            classes: self.classes.len(),
+            head: match self.head {
+                Head::Linear => nn::Head::Linear,
+                Head::Lr => nn::Head::Lr,
+            },
+            norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
+        })
+    }
+}
+
+/// Steps between two looks at losses and alarm when no one asks for more.
+const LOOK: u32 = 32;
+
+/// Trains as `config` says.
+///
+/// # Errors
+/// A wrong recipe, data or device; a loss that is not finite; Ctrl-C (after saving).
+pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
+    config.validate()?;
+    let splits = data::load(&config.data)?;
+    let gpu = Gpu::open(config.train.device.as_deref())?;
+    let run = match (&options.out, options.resume) {
+        (Some(out), true) => RunDir::resume(out)?,
+        (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
+        (out, false) => RunDir::create(out.as_deref(), config)?,
+    };
+    let mut trainer = Trainer::new(config, options, splits, gpu, run)?;
+    trainer.start()?;
+    trainer.epochs()
+}
+
+struct Trainer<'a> {
+    config: &'a Config,
+    options: &'a Options,
+    gpu: Rc<Gpu>,
+    run: RunDir,
+    about: About,
+    splits: Splits,
+    train: DeviceSet,
+    test: DeviceSet,
+    session: Session,
+    at: Position,
+    looked: u32,
+    summary: Option<Summary>,
+    progress: Progress,
+    events: EventWriter,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        config: &'a Config,
+        options: &'a Options,
+        splits: Splits,
+        gpu: Rc<Gpu>,
+        run: RunDir,
+    ) -> Result<Self> {
+        let about = About::new(config, &splits);
+        let loss = loss_spec(config, &splits.counts);
+        let sgd = SgdOptions {
+            momentum: config.optim.momentum as f32,
+            nesterov: config.optim.nesterov,
+            weight_decay: config.optim.weight_decay as f32,
+            spare_scale_factor: config.optim.no_decay_scale_factor,
+        };
+        let seed = config.train.seed;
+        let spec = about.spec(config.model.nbn_bias_start)?;
+        let session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
+        drop(spec);
+        let train = DeviceSet::upload(&gpu, &splits.train)?;
+        let test = DeviceSet::upload(&gpu, &splits.test)?;
+        let epochs = config.train.epochs;
+        let all = steps_in_epoch(config, train.len()) * epochs;
+        let total = config.train.max_steps.map_or(all, |m| m.min(all));
+        let display = if options.json && config.train.log_steps.is_some() {
+            Display::detect(true, None)
+        } else {
+            Display::detect(options.quiet, config.train.log_steps)
+        };
+        let events = EventWriter::create(run.path(), None)?;
+        Ok(Trainer {
+            config,
+            options,
+            run,
+            about,
+            train,
+            test,
+            session,
+            at: Position::default(),
+            looked: 0,
+            summary: None,
+            progress: Progress::new(display, total, epochs),
+            events,
+            splits,
+            gpu,
+        })
+    }
+
+    /// Parameters from `--init`, or everything from the run's last checkpoint.
+    fn start(&mut self) -> Result<()> {
+        for skipped in &self.splits.skipped {
+            self.progress.message(&format!("left out {skipped}"));
+        }
+        if !self.options.resume {
+            if let Some(init) = &self.config.train.init {
+                let file = Checkpoint::load(init)?;
+                self.at.tracked = tracked(&file);
+                let tensors: Vec<_> = floats(&file)
+                    .into_iter()
+                    .filter(|(name, ..)| !name.starts_with(MOMENTUM_PREFIX))
+                    .collect();
+                self.session.params.import(&tensors).map_err(|e| at_file(init, e))?;
+            }
+            return Ok(());
+        }
+        let Some(latest) = self.run.load_latest()? else {
+            self.run.truncate_metrics(None)?;
+            self.progress.message("no checkpoint yet: the run starts from its beginning");
+            return Ok(());
+        };
+        if let Some(why) = &latest.rejected {
+            let used = latest.path.display();
+            self.progress.message(&format!("{why}; continuing from {used}"));
+        }
+        let file = &latest.checkpoint;
+        self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
+        let position = file.meta.get("position").map(|p| serde_json::from_str(p));
+        let Some(Ok(position)) = position else {
+            return Err(Error::data(&latest.path, "holds no position to resume from"));
+        };
+        self.at = position;
+        self.looked = self.at.step;
+        self.run.truncate_metrics(self.at.epoch.checked_sub(1).map(|e| e as u64))?;
+        self.events = EventWriter::create(self.run.path(), Some(u64::from(self.at.step)))?;
+        self.progress.resume_at(self.at.epoch, self.at.step as usize);
+        let (epoch, step) = (self.at.epoch + 1, self.at.step);
+        self.progress.message(&format!("continuing in epoch {epoch}, after step {step}"));
+        Ok(())
+    }
+
+    fn epochs(mut self) -> Result<Outcome> {
+        let began = Instant::now();
+        self.progress.message(&format!("training on {}", self.gpu.describe()));
+        let epochs = self.config.train.epochs;
+        let mut stopped = false;
+        while self.at.epoch < epochs && !stopped {
+            stopped = self.epoch()?;
+        }
+        self.progress.finish();
+        self.done(began.elapsed().as_secs_f64(), stopped)
+    }
+
+    /// One epoch, or what is left of it; true when `--max-steps` ended the run within it.
+    fn epoch(&mut self) -> Result<bool> {
+        let began = Instant::now();
+        let (config, epoch) = (self.config, self.at.epoch);
+        let n = self.train.len();
+        let seed = config.train.seed;
+        let order = epoch_order(n, seed, epoch as u64, config.input.shuffle);
+        self.train.set_order(&order);
+        let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
+        let augment = config.input.augment == Augment::Standard;
+        let batch = config.train.batch_size.min(n);
+        let end = if config.train.drop_last { n / batch * batch } else { n };
+        let images = end - self.at.seen;
+        let noted = self.at.seen;
+        while self.at.seen < end {
+            if config.train.max_steps.is_some_and(|m| self.at.step as usize >= m) {
+                self.look(lr, true)?;
+                self.count_correct(&order, noted)?;
+                self.save()?;
+                return Ok(true);
+            }
+            if self.options.stop.load(Ordering::Relaxed) {
+                self.look(lr, true)?;
+                self.count_correct(&order, noted)?;
+                self.save()?;
+                self.progress.finish();
+                return Err(Error::Interrupted(format!(
+                    "stopped after step {}; continue with: evenkeel train --resume --out {}",
+                    self.at.step,
+                    self.run.path().display()
+                )));
+            }
+            let now = batch.min(end - self.at.seen);
+            let plan = self.session.train_plan(&self.train, now, augment)?;
+            plan.run(&StepUniform {
+                learning_rate: lr as f32,
+                step: self.at.step,
+                epoch: epoch as u32,
+                first: self.at.seen as u32,
+                seed: [seed as u32, (seed >> 32) as u32],
+                reserved: [0; 2],
+            })?;
+            self.gpu.throttle()?;
+            self.at.step += 1;
+            self.at.seen += now;
+            self.progress_step(lr, now)?;
+        }
+        self.look(lr, true)?;
+        self.count_correct(&order, noted)?;
+        let rate = images as f64 / began.elapsed().as_secs_f64();
+        self.end_epoch(lr, end, rate)?;
+        Ok(config.train.max_steps.is_some_and(|m| self.at.step as usize >= m))
+    }
+
+    fn progress_step(&mut self, lr: f64, images: usize) -> Result<()> {
+        let every = self.config.train.log_steps.map_or(LOOK, |s| (s as u32).min(LOOK));
+        let loss = if self.at.step.is_multiple_of(every) { self.look(lr, false)? } else { None };
+        self.progress.step(loss, images);
+        Ok(())
+    }
+
+    /// Reads the losses since the last look, adds them up, writes step lines, and stops the run if
+    /// something was not finite. `images` of each step follow from its position.
+    fn look(&mut self, lr: f64, _end: bool) -> Result<Option<f32>> {
+        if self.looked == self.at.step {
+            return Ok(None);
+        }
+        if let Some(alarm) = self.session.sgd.alarm(&self.gpu, &self.session.params)? {
+            self.progress.finish();
+            return Err(self.not_finite(&alarm));
+        }
+        let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
+        let batch = self.config.train.batch_size.min(self.train.len());
+        let steps = losses.len();
+        for (i, loss) in losses.iter().enumerate() {
+            let step = self.looked + i as u32 + 1;
+            // Every batch but an epoch's last is whole.
+            let last = i + 1 == steps;
+            let images = if last { (self.at.seen - 1) % batch + 1 } else { batch };
+            self.at.loss_sum += f64::from(*loss) * images as f64;
+            if self.config.train.log_steps.is_some_and(|every| (step as usize).is_multiple_of(every)) {
+                self.emit(&json!({"event": "step", "step": step, "loss": loss, "lr": lr}));
+                self.events.scalars(
+                    u64::from(step),
+                    &[("step/loss", f64::from(*loss)), ("step/learning_rate", lr)],
+                )?;
+            }
+        }
+        self.looked = self.at.step;
+        Ok(losses.last().copied())
+    }
+
+    fn not_finite(&self, alarm: &crate::optim::Alarm) -> Error {
+        let what = match (alarm.loss, &alarm.parameter) {
+            (true, _) => "the loss".to_string(),
+            (false, Some(name)) => format!("the gradient of {name}"),
+            (false, None) => "a gradient".to_string(),
+        };
+        let first = match (&alarm.parameter, alarm.loss) {
+            (Some(name), true) => format!(" (first in the gradient of {name})"),
+            _ => String::new(),
+        };
+        Error::NonFinite(format!(
+            "{what} is not finite at step {}{first}; nothing was updated or saved since. A lower \
+             --lr or a warm-up helps; the last good checkpoint, if any, is {}",
+            alarm.step + 1,
+            self.run.last().display()
+        ))
+    }
+
+    /// Counts right predictions of the positions `from..seen`.
+    fn count_correct(&mut self, order: &[u32], from: usize) -> Result<()> {
+        let predicted = self.train.read_predictions(self.at.seen)?;
+        let labels = &self.splits.train.labels;
+        self.at.correct += (from..self.at.seen)
+            .filter(|p| predicted[*p] == labels[order[*p] as usize])
+            .count();
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, lr: f64, seen: usize, rate: f64) -> Result<()> {
+        let epoch = self.at.epoch;
+        let last = epoch + 1 == self.config.train.epochs;
+        let loss = self.at.loss_sum / seen as f64;
+        let accuracy = self.at.correct as f64 / seen as f64;
+        let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
+        let summary = if evaluate { Some(self.evaluate()?) } else { None };
+        let (held, peak) = self.gpu.memory();
+        let row = json!({
+            "event": "epoch", "epoch": epoch, "step": self.at.step, "lr": lr, "loss": loss,
+            "train_accuracy": accuracy, "images_per_second": rate,
+            "gpu_bytes": held, "gpu_bytes_peak": peak, "test": &summary,
+        });
+        self.run.append_metrics(&row)?;
+        self.emit(&row);
+        let step = u64::from(self.at.step);
+        let mut scalars = vec![
+            ("train/loss", loss),
+            ("train/accuracy", accuracy),
+            ("train/learning_rate", lr),
+            ("train/images_per_second", rate),
+        ];
+        let mut line = format!("loss {loss:.4}  train {:.1} %", accuracy * 100.0);
+        if let Some(s) = &summary {
+            scalars.push(("test/accuracy", s.overall));
+            for (tag, value) in
+                [("test/many", s.many), ("test/medium", s.medium), ("test/few", s.few)]
+            {
+                scalars.extend(value.map(|v| (tag, v)));
+            }
+            line += &format!("  test {}", s.line());
+        }
+        self.events.scalars(step, &scalars)?;
+        self.events.flush()?;
+        self.progress.epoch(&line);
+        let best = summary.as_ref().is_some_and(|s| s.overall > self.at.best);
+        if let Some(s) = &summary {
+            self.at.best = self.at.best.max(s.overall);
+        }
+        self.summary = summary;
+        self.at =
+            Position { epoch: epoch + 1, seen: 0, loss_sum: 0.0, correct: 0, ..self.at.clone() };
+        if best {
+            self.run.save_best(&self.checkpoint(false)?)?;
+        }
+        self.save()
+    }
+
+    fn evaluate(&mut self) -> Result<Summary> {
+        let predicted = self.session.classify(&self.test, self.config.train.batch_size)?;
+        let mut confusion = Confusion::new(self.about.classes.len());
+        for (p, truth) in predicted.iter().zip(&self.splits.test.labels) {
+            confusion.add(*truth as usize, *p as usize)?;
+        }
+        confusion.summary(&self.about.counts)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let checkpoint = self.checkpoint(true)?;
+        self.run.save_last(&checkpoint)
+    }
+
+    fn checkpoint(&self, optimizer: bool) -> Result<Checkpoint> {
+        let mut file = Checkpoint::default();
+        for (name, shape, data) in self.session.params.export(optimizer)? {
+            if let Some(layer) = name.strip_suffix("running_var") {
+                let count = self.at.tracked + i64::from(self.at.step);
+                let name = format!("{layer}num_batches_tracked");
+                file.push(name, &[], TensorData::I64(vec![count]));
+            }
+            file.push(name, &shape, TensorData::F32(data));
+        }
+        let text = |v: &Value| v.to_string();
+        file.meta.insert("config".into(), self.config.to_toml()?);
+        file.meta.insert("about".into(), text(&to_json(&self.about)?));
+        file.meta.insert("position".into(), text(&to_json(&self.at)?));
+        Ok(file)
+    }
+
+    fn emit(&self, object: &Value) {
+        if self.options.json {
+            println!("{object}");
+        }
+    }
+
+    fn done(self, seconds: f64, stopped: bool) -> Result<Outcome> {
+        let (_, peak) = self.gpu.memory();
+        let out = self.run.path().to_path_buf();
+        self.emit(&json!({
+            "event": "done", "out": &out, "step": self.at.step, "seconds": seconds,
+            "gpu_bytes_peak": peak, "test": &self.summary, "stopped_by_max_steps": stopped,
+        }));
+        if !self.options.json {
+            if let Some(s) = &self.summary {
+                println!("\n{}", s.table(&self.about.classes, &self.about.counts));
+            } else {
+                println!(
+                    "stopped after {} steps (--max-steps), before an evaluation; run `evenkeel eval {}`",
+                    self.at.step,
+                    self.run.last().display()
+                );
+            }
+            println!(
+                "{} steps in {seconds:.1} s, peak GPU memory {}; run folder: {}",
+                self.at.step,
+                mib(peak),
+                out.display()
+            );
+        }
+        let names = self.about.classes.into_iter();
+        Ok(Outcome {
+            out,
+            summary: self.summary,
+            classes: names.zip(self.about.counts).collect(),
+        })
+    }
+}
+
+fn steps_in_epoch(config: &Config, images: usize) -> usize {
+    let batch = config.train.batch_size.min(images).max(1);
+    if config.train.drop_last { images / batch } else { images.div_ceil(batch) }
+}
+
+/// Class weights and logit offsets from the training counts.
+fn loss_spec(config: &Config, counts: &[usize]) -> LossSpec {
+    let total: usize = counts.iter().sum();
+    let weights = (config.loss.class_weights == ClassWeights::Inverse).then(|| {
+        let inverse: Vec<f64> = counts.iter().map(|c| 1.0 / (*c).max(1) as f64).collect();
+        let mean = inverse.iter().sum::<f64>() / inverse.len() as f64;
+        inverse.iter().map(|w| (w / mean) as f32).collect()
+    });
+    let tau = config.loss.logit_adjust;
+    let offsets = (tau != 0.0).then(|| {
+        let share = |c: &usize| (*c).max(1) as f64 / total as f64;
+        counts.iter().map(|c| (tau * share(c).ln()) as f32).collect()
+    });
+    LossSpec { weights, offsets, label_smoothing: config.loss.label_smoothing as f32 }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|e| Error::Failure(format!("metadata: {e}")))
+}
+
+/// The float tensors of a file, as [`crate::nn::Params::import`] takes them.
+pub fn floats(file: &Checkpoint) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    file.tensors
+        .iter()
+        .filter_map(|(name, shape, data)| match data {
+            TensorData::F32(v) => Some((name.clone(), shape.clone(), v.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `num_batches_tracked` of a file's batch norms (they all agree), 0 without any.
+fn tracked(file: &Checkpoint) -> i64 {
+    let found = file.tensors.iter().find_map(|(name, _, data)| match data {
+        TensorData::I64(v) if name.ends_with("num_batches_tracked") => v.first().copied(),
+        _ => None,
+    });
+    found.unwrap_or(0)
+}
+
+/// An import error, with the file it came from.
+pub fn at_file(path: &Path, error: Error) -> Error {
+    Error::data(path, error.to_string())
+}
+
+// The ring must hold the losses between two looks.
+const _: () = assert!((LOOK as usize) < Sgd::RING);
