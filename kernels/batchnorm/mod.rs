@@ -222,8 +222,7 @@ pub fn forward_eval(bn: &BatchNorm, caps: &Caps) -> Program {
     let mut args = Args { next: 3 };
     let [gamma, beta, alpha] = args.affine(bn.affine);
     let c = u64::from(bn.c);
-    let eval =
-        g.over_channels(EVAL, "eval", 1).constant("EPS", bn.eps).cost(5 * c, 16 * c, 16 * c);
+    let eval = g.over_channels(EVAL, "eval", 1).constant("EPS", bn.eps).cost(5 * c, 16 * c, 16 * c);
     program.push(eval, [Arg::In(1), Arg::In(2), gamma, beta, alpha, scratch]);
     program.push(apply(&g), [Arg::In(0), scratch, residual(bn, &mut args), Arg::Out(0)]);
     program
@@ -235,10 +234,11 @@ fn residual(bn: &BatchNorm, args: &mut Args) -> Arg {
 
 fn apply(g: &Geometry) -> Launch {
     let (bytes, residual) = (4 * g.bn.elements(), u64::from(g.bn.residual));
-    g.pass(APPLY)
-        .constant("RELU", g.bn.relu)
-        .constant("RESIDUAL", g.bn.residual)
-        .cost((3 + residual) * g.bn.elements(), (1 + residual) * bytes, bytes)
+    g.pass(APPLY).constant("RELU", g.bn.relu).constant("RESIDUAL", g.bn.residual).cost(
+        (3 + residual) * g.bn.elements(),
+        (1 + residual) * bytes,
+        bytes,
+    )
 }
 
 /// Backward of [`forward_train`].
@@ -317,11 +317,11 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
 
     let mask = bn.relu && !store;
     let read = 1 + u64::from(mask) + u64::from(!eval);
-    let apply = g
-        .pass(BACKWARD_APPLY)
-        .constant("RELU", mask)
-        .constant("EVAL", eval)
-        .cost((5 + u64::from(mask)) * elements, read * bytes, bytes);
+    let apply = g.pass(BACKWARD_APPLY).constant("RELU", mask).constant("EVAL", eval).cost(
+        (5 + u64::from(mask)) * elements,
+        read * bytes,
+        bytes,
+    );
     let gradient = if store { masked } else { dy };
     program.push(apply, [gradient, x, y, scratch, Arg::Out(0)]);
     program

@@ -14,9 +14,7 @@ pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
     let (gi, go) = (s.ci / s.groups, s.co / s.groups);
     let (ho, wo) = s.out_hw();
     let (entry, threads) = match direction {
-        Direction::Forward => {
-            ("forward", [s.n, s.groups * go.div_ceil(BLOCK), ho, wo])
-        }
+        Direction::Forward => ("forward", [s.n, s.groups * go.div_ceil(BLOCK), ho, wo]),
         Direction::BackwardData => {
             ("backward_data", [s.n, s.groups * gi.div_ceil(BLOCK), s.h, s.w])
         }

@@ -20,9 +20,7 @@ pub(super) fn fits(s: &Conv2d, direction: Direction) -> bool {
 pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
     let flip = direction == Direction::BackwardData;
     let (input, output) = if flip { (s.co, s.ci) } else { (s.ci, s.co) };
-    let e = |k: &str, d: u32| std::env::var(k).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-    let c = e("C", 16);
-    let r = e("R", 4);
+    let (c, r) = if output <= 8 { (8, 4) } else { (16, 2) };
     let view = Conv2d { ci: input, co: output, ..*s };
     let blocks = output.div_ceil(c);
     let mut p = Program::default();

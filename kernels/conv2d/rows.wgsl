@@ -20,7 +20,6 @@
 const QUADS: u32 = (WO + 3u) / 4u;                  // units in a row
 const BANDS: u32 = (HO + R - 1u) / R;               // units in a column
 const WHOLE_ROWS: bool = 8u % QUADS == 0u;          // no row of units crosses a subgroup
-const LOADS: u32 = (9u * C + 31u) / 32u;            // weight loads of 8 lanes x vec4
 
 var<private> acc: array<vec4<f32>, 64>;             // [C][R]
 var<private> packed: array<vec4<f32>, 5>;           // this lane's share of the weights
@@ -31,6 +30,10 @@ var<private> right: array<vec4<f32>, 6>;            // columns w+1 .. w+4
 fn weight_of(tap: u32, c: u32) -> f32 {
     let at = tap * C + c;
     return subgroupShuffle(packed[at / 32u][at % 4u], at / 4u % 8u);
+}
+
+fn load_weights(i: u32, at: u32) {
+    packed[i] = weight[min(at + i * 8u, arrayLength(&weight) - 1u)];
 }
 
 fn channel(c: u32) {
@@ -82,8 +85,17 @@ fn load_row(i: u32, at: u32, inside: bool, q: u32) {
     right[i] = vec4<f32>(m.yzw, r);
 }
 
-fn store(c: u32, co: u32, r: u32, at: u32, count: u32) {
-    if co + c < CO { store_quad(at + (c * HO + r) * WO, acc[c * R + r], count); }
+fn store_row(c: u32, r: u32, h: u32, at: u32, count: u32) {
+    if h + r < HO { store_quad(at + (c * HO + r) * WO, acc[c * R + r], count); }
+}
+
+fn store(c: u32, co: u32, h: u32, at: u32, count: u32) {
+    if co + c < CO {
+        store_row(c, 0u, h, at, count);
+        if R > 1u { store_row(c, 1u, h, at, count); }
+        if R > 2u { store_row(c, 2u, h, at, count); }
+        if R > 2u { store_row(c, 3u, h, at, count); }
+    }
 }
 
 @compute @workgroup_size(8)
@@ -99,8 +111,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     var at = n * (CI * H * W) + h * W;
     var share = wg.z * (CI * 9u * C / 4u);
     for (var ci = 0u; ci < CI; ci++) {
-        for (var i = 0u; i < LOADS; i++) {
-            packed[i] = weight[min(share + i * 8u + lane, arrayLength(&weight) - 1u)];
+        load_weights(0u, share + lane);
+        load_weights(1u, share + lane);
+        load_weights(2u, share + lane);
+        if C > 8u {
+            load_weights(3u, share + lane);
+            load_weights(4u, share + lane);
         }
         load_row(0u, at - select(0u, W, h > 0u), h > 0u, q);
         load_row(1u, at, true, q);
@@ -132,11 +148,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
 
     let co = wg.z * C;
     let to = ((n * CO + co) * HO + h) * WO + q * 4u;
+    let count = WO - q * 4u;
     if live {
-        for (var r = 0u; r < R; r++) {
-            if h + r < HO {
-                for (var c = 0u; c < C; c++) { store(c, co, r, to, WO - q * 4u); }
-            }
+        store(0u, co, h, to, count);
+        store(1u, co, h, to, count);
+        store(2u, co, h, to, count);
+        store(3u, co, h, to, count);
+        store(4u, co, h, to, count);
+        store(5u, co, h, to, count);
+        store(6u, co, h, to, count);
+        store(7u, co, h, to, count);
+        if C > 8u {
+            store(8u, co, h, to, count);
+            store(9u, co, h, to, count);
+            store(10u, co, h, to, count);
+            store(11u, co, h, to, count);
+            store(12u, co, h, to, count);
+            store(13u, co, h, to, count);
+            store(14u, co, h, to, count);
+            store(15u, co, h, to, count);
         }
     }
 }

@@ -1,16 +1,133 @@
-//! stub
-use crate::*;
-/// x
-pub struct Group{pub weight_decay:f32,pub lr_scale:f32}
-/// x
-pub struct Sgd{pub words:u32,pub momentum:f32,pub nesterov:bool,pub groups:Vec<Group>}
-/// x
-pub fn guard(_:u32,_:&Caps)->Program{Program::default()}
-/// x
-pub fn sgd(_:&Sgd,_:&Caps)->Program{Program::default()}
-/// x
-pub fn running_update(_:u32,_:f32,_:&Caps)->Program{Program::default()}
-/// x
-pub fn record(_:u32,_:&Caps)->Program{Program::default()}
-/// x
-pub fn first_bad_block(_:u32)->Option<u32>{None}
+//! The optimizer step over flat buffers: guard against non-finite values, SGD, running statistics,
+//! the record of losses. One launch each, whatever the number of parameters.
+//!
+//! Parameters lie in one buffer of `words` (a multiple of 64), each starting at a multiple of 64 with
+//! zeros behind it; gradients and momentum are its twins. The kernels read lengths off the bindings:
+//! bind the buffers at exactly their size.
+
+use crate::reduce::{pack, packs};
+use crate::{Arg, Caps, Launch, Program, Source};
+
+/// Hyperparameters of some of the parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Added to the gradient: `weight_decay * parameter`.
+    pub weight_decay: f32,
+    /// Factor on the step's learning rate.
+    pub lr_scale: f32,
+}
+
+/// `torch.optim.SGD` without dampening.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd {
+    /// Words of the flat buffers, a multiple of 64.
+    pub words: u32,
+    /// Momentum.
+    pub momentum: f32,
+    /// Nesterov momentum.
+    pub nesterov: bool,
+    /// One to four groups.
+    pub groups: Vec<Group>,
+}
+
+/// Words of a block: parameters start at its multiples, and each block has one group.
+pub const BLOCK: u32 = 64;
+
+/// Words of the guard's flag.
+pub const FLAG_WORDS: usize = 4;
+
+/// What the guard found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NonFinite {
+    /// The first step at which something was found.
+    pub step: u32,
+    /// The first block of 64 words with a non-finite gradient, over the steps since the flag was
+    /// cleared.
+    pub block: Option<u32>,
+    /// A loss was non-finite.
+    pub loss: bool,
+}
+
+impl NonFinite {
+    /// Reads the guard's flag; `None` when everything was finite.
+    pub fn decode(flag: [u32; FLAG_WORDS]) -> Option<NonFinite> {
+        let block = (flag[1] != 0).then_some(!flag[1]);
+        (flag[0] != 0).then_some(NonFinite { step: !flag[3], block, loss: flag[2] != 0 })
+    }
+}
+
+const GUARD: Source = source!("optim/guard.wgsl");
+const SGD: Source = source!("optim/sgd.wgsl");
+const RUNNING_UPDATE: Source = source!("optim/running_update.wgsl");
+const RECORD: Source = source!("optim/record.wgsl");
+
+/// Looks for non-finite gradients and a non-finite loss.
+///
+/// In: `grads [words]`, `loss [1]`, `flag [4]` (u32, bound read_write; the host clears it). The flag's
+/// encoding is [`NonFinite::decode`]'s; flag\[0\] != 0 stops [`sgd`] and [`running_update`].
+pub fn guard(words: u32, caps: &Caps) -> Program {
+    let bytes = 4 * u64::from(words);
+    let launch = flat(GUARD, "guard", words / 4, caps).cost(0, bytes, 0);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step])
+}
+
+/// One SGD step: `g += decay p; m = momentum m + g; p -= lr (g + momentum m if nesterov else m)`.
+///
+/// In: `params` (read_write), `grads`, `momentum` (read_write), `group [words / 64]` (u32), `flag`.
+/// The learning rate is the step's times the group's factor.
+///
+/// # Panics
+/// No group, or more than four.
+pub fn sgd(sgd: &Sgd, caps: &Caps) -> Program {
+    assert!((1..=4).contains(&sgd.groups.len()), "sgd: {} groups, not 1 to 4", sgd.groups.len());
+    let group = |i: usize| sgd.groups[i.min(sgd.groups.len() - 1)];
+    let words = u64::from(sgd.words);
+    let mut launch = flat(SGD, "sgd", sgd.words / 4, caps)
+        .constant("LANES", if caps.software { 8u32 } else { 16 })
+        .constant("MOMENTUM", sgd.momentum)
+        .constant("NESTEROV", sgd.nesterov)
+        .cost(6 * words, 12 * words + words / 16, 8 * words);
+    const NAMES: [[&str; 2]; 4] = [
+        ["DECAY_0", "SCALE_0"],
+        ["DECAY_1", "SCALE_1"],
+        ["DECAY_2", "SCALE_2"],
+        ["DECAY_3", "SCALE_3"],
+    ];
+    for (i, [decay, scale]) in NAMES.into_iter().enumerate() {
+        launch = launch.constant(decay, group(i).weight_decay).constant(scale, group(i).lr_scale);
+    }
+    let inputs: Vec<Arg> = (0..5).map(Arg::In).chain([Arg::Step]).collect();
+    Program::single(launch, inputs)
+}
+
+/// `running = (1 − momentum) running + momentum batch`, unless the flag is set.
+///
+/// In: `running [words]` (read_write), `batch [words]`, `flag`.
+pub fn running_update(words: u32, momentum: f32, caps: &Caps) -> Program {
+    let vec4 = words.is_multiple_of(4);
+    let bytes = 4 * u64::from(words);
+    let launch = flat(RUNNING_UPDATE, "running_update", packs(words, vec4), caps)
+        .constant("WORDS", words)
+        .constant("MOMENTUM", momentum)
+        .part("pack", pack(vec4))
+        .cost(3 * u64::from(words), 2 * bytes, bytes);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2)])
+}
+
+/// `ring[step % length of ring] = loss`.
+///
+/// In: `loss [1]`, `ring` (read_write).
+pub fn record() -> Program {
+    let launch = Launch::new(RECORD, "record").cost(0, 4, 4);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Step])
+}
+
+/// A launch over `packs`: each workgroup takes a run.
+fn flat(source: Source, entry: &'static str, packs: u32, caps: &Caps) -> Launch {
+    let (workgroup, each, most) = if caps.software { (8u32, 2048, 64) } else { (256, 1024, 4096) };
+    Launch::new(source, entry).constant("WORKGROUP", workgroup).grid(
+        packs.div_ceil(each).clamp(1, most),
+        1,
+        1,
+    )
+}

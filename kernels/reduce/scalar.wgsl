@@ -19,3 +19,13 @@ fn fold_max(v: Pack) -> f32 {
 fn component(v: Pack, i: u32) -> f32 {
     return v;
 }
+
+// 1: a pack has one component.
+fn one_hot(i: u32) -> Pack {
+    return 1.0;
+}
+
+// The pack as four components.
+fn widened(v: Pack) -> vec4<f32> {
+    return vec4<f32>(v);
+}

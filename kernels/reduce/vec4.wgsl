@@ -19,3 +19,13 @@ fn fold_max(v: Pack) -> f32 {
 fn component(v: Pack, i: u32) -> f32 {
     return v[i];
 }
+
+// 1 at component i, else 0.
+fn one_hot(i: u32) -> Pack {
+    return select(vec4<f32>(), vec4<f32>(1.0), vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(i));
+}
+
+// The pack as four components.
+fn widened(v: Pack) -> vec4<f32> {
+    return v;
+}

@@ -93,8 +93,15 @@ const GRAD_OUT: u64 = 1000;
 
 /// Every case, op by op.
 pub fn all() -> Vec<Case> {
-    [conv::cases(), dense::cases(), norm::cases(), pointwise::cases(), pool::cases(), softmax::cases()]
-        .concat()
+    [
+        conv::cases(),
+        dense::cases(),
+        norm::cases(),
+        pointwise::cases(),
+        pool::cases(),
+        softmax::cases(),
+    ]
+    .concat()
 }
 
 impl Case {

@@ -5,6 +5,9 @@
 //! `atol`, `grad_rtol`, `grad_atol`, `name`. `docs/golden.md` says how to write one; `tools/golden.py`
 //! completes the files of [`export_inputs`] with PyTorch's outputs.
 
+#[cfg(test)]
+mod tests;
+
 use super::cases;
 use super::reference::{self, Array};
 use crate::error::{Error, Result};
@@ -114,11 +117,11 @@ impl Golden {
         };
         let number = |key: &str, default: f64| match meta.get(key) {
             None => Ok(default),
-            Some(text) => text
-                .parse::<f64>()
-                .ok()
-                .filter(|v| v.is_finite() && *v >= 0.0)
-                .ok_or_else(|| format!("metadata `{key}` must be a number from 0 up, not `{text}`")),
+            Some(text) => {
+                text.parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0).ok_or_else(|| {
+                    format!("metadata `{key}` must be a number from 0 up, not `{text}`")
+                })
+            }
         };
         let usual = Tolerance::default();
         let tolerance =
@@ -269,7 +272,9 @@ fn tensor(view: &TensorView<'_>) -> std::result::Result<Tensor, String> {
         Dtype::F64 => (Kind::F64, each(bytes, f64::from_le_bytes)),
         Dtype::I64 => (Kind::I64, each(bytes, |b| exact(i64::from_le_bytes(b)))),
         Dtype::I32 => (Kind::I64, each(bytes, |b| f64::from(i32::from_le_bytes(b)))),
-        other => return Err(format!("has elements of type {other}; F32, F64, I64 and I32 are read")),
+        other => {
+            return Err(format!("has elements of type {other}; F32, F64, I64 and I32 are read"));
+        }
     };
     if kind == Kind::I64 && data.iter().any(|v| v.is_nan()) {
         return Err(format!("holds an integer beyond {MAX_EXACT}"));
@@ -388,7 +393,8 @@ pub fn export_inputs(dir: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     let mut files = Vec::new();
     for case in cases::all() {
-        let kinds = case.inputs.iter().map(|spec| if spec.fill.integer() { Kind::I64 } else { Kind::F32 });
+        let kinds =
+            case.inputs.iter().map(|spec| if spec.fill.integer() { Kind::I64 } else { Kind::F32 });
         let arrays = case.inputs();
         let grad_outs = if case.grad {
             let outputs = reference::run(case.op, &case.attrs, &arrays)?;

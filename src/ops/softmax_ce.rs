@@ -151,7 +151,10 @@ impl Op for Softmax {
     }
     fn program(&self, node: &Node, caps: &Caps) -> Program {
         let d = node.in32(0);
-        kernels::softmax_forward(d[0], d[1], self.log, caps)
+        match self.log {
+            true => kernels::log_softmax_forward(d[0], d[1], caps),
+            false => kernels::softmax_forward(d[0], d[1], caps),
+        }
     }
     fn backward(&self, node: &Node, gradients: &Gradients) -> Result<Vec<Option<Tensor>>> {
         let Some(dy) = gradients.first() else { return Ok(vec![None]) };
@@ -169,7 +172,10 @@ impl Op for SoftmaxBackward {
     }
     fn program(&self, node: &Node, caps: &Caps) -> Program {
         let d = node.in32(0);
-        kernels::softmax_backward(d[0], d[1], self.log, caps)
+        match self.log {
+            true => kernels::log_softmax_backward(d[0], d[1], caps),
+            false => kernels::softmax_backward(d[0], d[1], caps),
+        }
     }
     fn backward(&self, _: &Node, _: &Gradients) -> Result<Vec<Option<Tensor>>> {
         Err(Error::Failure("the gradient of softmax has no gradient".into()))

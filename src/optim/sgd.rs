@@ -59,7 +59,7 @@ impl Sgd {
         Ok(Sgd {
             options,
             groups: Tensor::integers(gpu, &blocks, [blocks.len()])?,
-            flag: Tensor::integers(gpu, &[0; 4], [4])?,
+            flag: Tensor::integers(gpu, &[0; kernels::FLAG_WORDS], [kernels::FLAG_WORDS])?,
             ring: Tensor::new(gpu, &[0.0; Self::RING], [Self::RING])?,
         })
     }
@@ -109,7 +109,7 @@ impl Sgd {
             let update = kernels::running_update(words(running), crate::nn::MOMENTUM, caps);
             effect("running", update, &[running, &params.batch, flag]);
         }
-        effect("record", kernels::record(Self::RING as u32, caps), &[loss, &self.ring]);
+        effect("record", kernels::record(), &[loss, &self.ring]);
         Ok(())
     }
 
@@ -130,15 +130,15 @@ impl Sgd {
     pub fn alarm(&self, gpu: &Gpu, params: &Params) -> Result<Option<Alarm>> {
         let Some(slice) = self.flag.leaf() else { return Ok(None) };
         let flag: Vec<u32> = gpu.read(slice)?;
-        if flag[0] == 0 {
+        let Some(found) = kernels::NonFinite::decode([flag[0], flag[1], flag[2], flag[3]]) else {
             return Ok(None);
-        }
-        gpu.write(slice, &[0u32; 4]);
-        let block = kernels::first_bad_block(flag[1]);
+        };
+        gpu.write(slice, &[0u32; kernels::FLAG_WORDS]);
+        let owner = found.block.and_then(|b| params.owner(b as usize));
         Ok(Some(Alarm {
-            step: flag[3].saturating_sub(1),
-            loss: flag[2] != 0,
-            parameter: block.and_then(|b| params.owner(b as usize)).map(str::to_string),
+            step: found.step,
+            loss: found.loss,
+            parameter: owner.map(str::to_string),
         }))
     }
 }

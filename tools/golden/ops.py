@@ -61,7 +61,7 @@ OPS = {
 FIXED = {"batch_norm": {1, 2}, "normalized_batch_norm": {1, 2}, "cross_entropy": {1, 2, 3}}
 
 # What is committed: every op's small cases, and these whatever their size is.
-SMALL_BYTES = 9_000
+SMALL_BYTES = 6_000
 ALWAYS = {
     "conv2d/small_8_32x32",
     "conv2d/3x3_no_tile_fits",

@@ -87,10 +87,6 @@ fn shapes() -> Vec<Case> {
         shortcut("batch1_channel1", [1, 1, 5, 4], 3),
         shortcut("one_pixel", [3, 2, 1, 1], 4),
         shortcut("same_channels", [2, 3, 6, 6], 3),
-        Case::new(
-            "shortcut_a/stride_1",
-            json!({"planes": 6, "stride": 1}),
-            [normal([2, 4, 3, 5])],
-        ),
+        Case::new("shortcut_a/stride_1", json!({"planes": 6, "stride": 1}), [normal([2, 4, 3, 5])]),
     ]
 }

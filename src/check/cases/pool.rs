@@ -13,7 +13,11 @@ fn windows() -> Vec<(&'static str, [usize; 4], Value)> {
         ("batch1_channel1", [1, 1, 4, 4], json!({"kernel_size": 2})),
         ("one_pixel", [2, 3, 1, 1], json!({"kernel_size": 1})),
         ("pixel_padded", [2, 3, 1, 1], json!({"kernel_size": 3, "padding": 1})),
-        ("kernel_3x2_padded", [2, 3, 6, 7], json!({"kernel_size": [3, 2], "stride": [1, 2], "padding": [1, 0]})),
+        (
+            "kernel_3x2_padded",
+            [2, 3, 6, 7],
+            json!({"kernel_size": [3, 2], "stride": [1, 2], "padding": [1, 0]}),
+        ),
         ("whole_plane", [2, 5, 7, 4], json!({"kernel_size": [7, 4]})),
         ("stride_over_kernel", [1, 2, 10, 11], json!({"kernel_size": 2, "stride": 3})),
         ("channels_129", [1, 129, 4, 4], json!({"kernel_size": 2})),
@@ -47,8 +51,9 @@ pub(super) fn cases() -> Vec<Case> {
         ("channels_2048", [2, 2048, 2, 2]),
         ("large_plane", [1, 3, 33, 31]),
     ];
-    found.extend(planes.map(|(name, x)| {
-        Case::new(format!("global_avg_pool/{name}"), json!({}), [normal(x)])
-    }));
+    found.extend(
+        planes
+            .map(|(name, x)| Case::new(format!("global_avg_pool/{name}"), json!({}), [normal(x)])),
+    );
     found
 }

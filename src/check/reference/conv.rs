@@ -36,7 +36,7 @@ fn geometry(a: &Attrs<'_>, inputs: &[Array]) -> Result<Geometry> {
     let padding = a.pair("padding", [0, 0])?;
     let dilation = a.positive_pair("dilation", [1, 1])?;
     let groups = a.size("groups", 1)?;
-    if groups == 0 || x[1] != w[1] * groups || w[0] % groups != 0 {
+    if groups == 0 || x[1] != w[1] * groups || !w[0].is_multiple_of(groups) {
         return Err(misfit(
             a.op,
             format!(

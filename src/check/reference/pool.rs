@@ -84,7 +84,8 @@ impl Windows {
 
     /// The input positions in output `i`'s window, row by row; padding is left out.
     fn window(&self, i: usize) -> Vec<usize> {
-        let (plane, at) = (i / (self.shape[2] * self.shape[3]), i % (self.shape[2] * self.shape[3]));
+        let (plane, at) =
+            (i / (self.shape[2] * self.shape[3]), i % (self.shape[2] * self.shape[3]));
         let [h, w] = self.plane;
         let cols: Vec<usize> = self.line(1, at % self.shape[3]).collect();
         let rows = self.line(0, at / self.shape[3]);

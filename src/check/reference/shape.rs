@@ -118,12 +118,11 @@ fn reshape(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
     let given = wanted.iter().filter(|d| **d != -1);
     let given = given.map(|d| usize::try_from(*d).ok()).try_fold(1usize, |n, d| n.checked_mul(d?));
     let open = wanted.iter().filter(|d| **d == -1).count();
-    let rest = given.filter(|n| *n > 0 && x.len() % n == 0).map(|n| x.len() / n);
+    let rest = given.filter(|n| *n > 0 && x.len().is_multiple_of(*n)).map(|n| x.len() / n);
     let Some(rest) = rest.filter(|r| open == 1 || (open == 0 && *r == 1)) else {
         return Err(misfit(a.op, format!("{:?} cannot become {wanted:?}", x.shape)));
     };
-    let shape: Vec<usize> =
-        wanted.iter().map(|d| usize::try_from(*d).unwrap_or(rest)).collect();
+    let shape: Vec<usize> = wanted.iter().map(|d| usize::try_from(*d).unwrap_or(rest)).collect();
     Ok(vec![Array::new(shape, x.data.clone())])
 }
 

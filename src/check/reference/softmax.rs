@@ -14,12 +14,8 @@ pub(super) const SOFTMAX: OpInfo = OpInfo {
     backward: softmax_backward,
 };
 
-pub(super) const LOG_SOFTMAX: OpInfo = OpInfo {
-    name: "log_softmax",
-    forward: log_softmax,
-    backward: log_softmax_backward,
-    ..SOFTMAX
-};
+pub(super) const LOG_SOFTMAX: OpInfo =
+    OpInfo { name: "log_softmax", forward: log_softmax, backward: log_softmax_backward, ..SOFTMAX };
 
 pub(super) const CROSS_ENTROPY: OpInfo = OpInfo {
     name: "cross_entropy",
@@ -93,11 +89,7 @@ fn log_softmax(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
 }
 
 /// dz = dy − p·Σ dy.
-fn log_softmax_backward(
-    a: &Attrs<'_>,
-    inputs: &[Array],
-    dy: &Array,
-) -> Result<Vec<Option<Array>>> {
+fn log_softmax_backward(a: &Attrs<'_>, inputs: &[Array], dy: &Array) -> Result<Vec<Option<Array>>> {
     let dz = lines(a, &inputs[0], Some(dy), |z, dy| {
         let total: f64 = dy.iter().sum();
         let p = exp(log_probabilities(z));
@@ -138,7 +130,9 @@ fn rows(a: &Attrs<'_>, inputs: &[Array]) -> Result<Rows> {
         targets.push(*t as usize);
     }
     let log_p = inputs[0].data.chunks(classes).map(|z| match inputs.get(3) {
-        Some(o) => log_probabilities(&z.iter().zip(&o.data).map(|(z, o)| z + o).collect::<Vec<_>>()),
+        Some(o) => {
+            log_probabilities(&z.iter().zip(&o.data).map(|(z, o)| z + o).collect::<Vec<_>>())
+        }
         None => log_probabilities(z),
     });
     Ok(Rows {

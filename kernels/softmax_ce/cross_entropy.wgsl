@@ -1,0 +1,123 @@
+// Softmax cross-entropy and its gradient, one workgroup per row.
+//
+//   z = logits + offsets, p = softmax(z), y = label, w = class weights (1 without), e = SMOOTHING
+//   row     = (1 - e) w_y (-log p_y) + e/C sum_c w_c (-log p_c)
+//   loss    = sum of rows / D,   D = sum of w_y over the batch (the batch size without weights)
+//   dlogits = [(1 - e) w_y (p_c - [c = y]) + e/C (p_c sum w - w_c)] / D
+// with log p_c = z_c - max - log(sum exp(z - max)).
+//
+// A logit that is NaN or +inf, a row of -inf only, or a label >= CLASSES makes the row NaN: tested by
+// bits and labels, since compilers may assume that floats are finite.
+//
+// Grid (N, folded into x and y).
+// Bindings: 0 logits [N, CLASSES], 1 labels [N], 2 weights [CLASSES] (not read without WEIGHTS),
+//           3 offsets [CLASSES] (not read without OFFSETS), 4 D (not read without WEIGHTS),
+//           5 row loss [N], 6 dlogits.
+#include "pack"
+#include "reduce.wgsl"
+#include "finite"
+
+@group(0) @binding(0) var<storage, read> logits: array<Pack>;
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read> weights: array<Pack>;
+@group(0) @binding(3) var<storage, read> offsets: array<Pack>;
+@group(0) @binding(4) var<storage, read> denominator: array<f32>;
+@group(0) @binding(5) var<storage, read_write> row_loss: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dlogits: array<Pack>;
+
+const PACKS: u32 = CLASSES / WIDTH;
+
+fn logit(row: u32, i: u32) -> Pack {
+    if OFFSETS {
+        return logits[row * PACKS + i] + offsets[i];
+    }
+    return logits[row * PACKS + i];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn cross_entropy(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let row = wg.x + wg.y * groups.x;
+    let rows = arrayLength(&labels);
+    if row >= rows {
+        return;
+    }
+    let label = labels[row];
+
+    var top = splat(LOWEST);
+    var bad = label >= CLASSES;
+    for (var i = lid; i < PACKS; i += WORKGROUP) {
+        let z = logit(row, i);
+        top = max(top, z);
+        bad = bad || too_large(widened(z));
+    }
+    let seen = workgroup_max(vec4<f32>(fold_max(top), select(0.0, 1.0, bad), 0.0, 0.0), lid);
+    let highest = seen.x;
+
+    // Sums of exp(z - max), and for label smoothing of w and w (z - max); the label's own terms.
+    var exps = splat(0.0);
+    var all_w = splat(0.0);
+    var all_wz = splat(0.0);
+    var own = vec2<f32>(0.0, 1.0);
+    for (var i = lid; i < PACKS; i += WORKGROUP) {
+        let z = logit(row, i) - highest;
+        let e = exp(z);
+        exps += e;
+        dlogits[row * PACKS + i] = e;
+        if SMOOTHING > 0.0 {
+            var w = splat(1.0);
+            if WEIGHTS {
+                w = weights[i];
+            }
+            all_w += w;
+            all_wz += w * z;
+        }
+    }
+    let sums = workgroup_sum(vec4<f32>(fold(exps), fold(all_w), fold(all_wz), 0.0), lid);
+    let target_pack = min(label, CLASSES - 1u) / WIDTH;
+    let target_lane = min(label, CLASSES - 1u) % WIDTH;
+    own.x = component(logit(row, target_pack), target_lane) - highest;
+    var share = 1.0 / f32(rows);
+    if WEIGHTS {
+        own.y = component(weights[target_pack], target_lane);
+        share = 1.0 / denominator[0];
+    }
+
+    let poisoned = seen.y > 0.0 || highest <= LOWEST;
+    let log_sum = log(sums.x);
+    let hit = (1.0 - SMOOTHING) * own.y;
+    if lid == 0u {
+        var loss = hit * (log_sum - own.x);
+        if SMOOTHING > 0.0 {
+            loss += SMOOTHING / f32(CLASSES) * (log_sum * sums.y - sums.z);
+        }
+        if poisoned {
+            loss = not_a_number(label);
+        }
+        row_loss[row] = loss;
+    }
+
+    // dlogits = p * pull - push, and - hit at the label.
+    let smooth_share = SMOOTHING / f32(CLASSES);
+    let pull = (hit + smooth_share * sums.y) * share / sums.x;
+    for (var i = lid; i < PACKS; i += WORKGROUP) {
+        var d = dlogits[row * PACKS + i] * pull;
+        if SMOOTHING > 0.0 {
+            var w = splat(1.0);
+            if WEIGHTS {
+                w = weights[i];
+            }
+            d -= smooth_share * share * w;
+        }
+        if i == target_pack {
+            d -= one_hot(target_lane) * (hit * share);
+        }
+        if poisoned {
+            d = splat(not_a_number(label));
+        }
+        dlogits[row * PACKS + i] = d;
+    }
+}

@@ -1,0 +1,203 @@
+//! From a listing of image files to training and test set.
+//!
+//! [`Listing`] (from a folder or list files) → the long-tailed choice, on labels alone → the chosen
+//! files decoded by all processors → [`Splits`]. What is not chosen is never read.
+
+use super::image_file::load_into;
+use super::{DataSpec, Dataset, Splits, buffer, first_per_class, longtail};
+use crate::error::{Error, Result};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+/// Mean and standard deviation per channel of ImageNet, which photos are normalised by.
+const PHOTO_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const PHOTO_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Width and height without `image_size`.
+const DEFAULT_SIZE: usize = 32;
+
+/// The files of a split.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Part {
+    pub paths: Vec<PathBuf>,
+    pub labels: Vec<u32>,
+}
+
+impl Part {
+    pub fn push(&mut self, path: PathBuf, label: usize) {
+        self.paths.push(path);
+        self.labels.push(label as u32);
+    }
+}
+
+/// The files of a data set.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Listing {
+    pub name: String,
+    pub classes: Vec<String>,
+    pub train: Part,
+    pub test: Part,
+    /// Files left out already, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Chooses and decodes.
+pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
+    let Listing { name, classes, train, test, mut skipped } = listing;
+    let chosen = longtail::choose(&train.labels, &classes, spec)?;
+    let tested = first_per_class(&test.labels, classes.len(), spec.test_per_class);
+    let size = spec.image_size.unwrap_or(DEFAULT_SIZE);
+    let mut read = |part: &Part, chosen: &[u32]| -> Result<(Dataset, Vec<u32>)> {
+        let (pixels, kept) = decode_all(part, chosen, size, spec.skip_bad, &mut skipped)?;
+        let set = Dataset {
+            name: name.clone(),
+            classes: classes.clone(),
+            shape: [3, size, size],
+            pixels,
+            labels: kept.iter().map(|i| part.labels[*i as usize]).collect(),
+            mean: PHOTO_MEAN,
+            std: PHOTO_STD,
+        };
+        Ok((set, kept))
+    };
+    let (train_set, indices) = read(&train, &chosen)?;
+    let (test_set, _) = read(&test, &tested)?;
+    Ok(Splits::new(train_set, test_set, indices, skipped))
+}
+
+/// The pixels of the chosen files, and which of them were kept.
+fn decode_all(
+    part: &Part,
+    chosen: &[u32],
+    size: usize,
+    skip_bad: bool,
+    skipped: &mut Vec<String>,
+) -> Result<(Vec<u8>, Vec<u32>)> {
+    let bytes = 3 * size * size;
+    let mut pixels = buffer(chosen.len(), bytes)?;
+    let queue = Mutex::new(pixels.chunks_exact_mut(bytes).zip(chosen).enumerate());
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            // A statement of its own, so that the lock is free while the file is decoded.
+            let next = locked(&queue).next();
+            let Some((at, (place, i))) = next else { break };
+            if let Err(e) = load_into(&part.paths[*i as usize], [size, size], place) {
+                locked(&failures).push((at, e));
+                if !skip_bad {
+                    // No one needs the rest. Files before this one are already in other hands, so
+                    // the first bad file is found however the threads take turns.
+                    locked(&queue).by_ref().for_each(drop);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        for _ in 1..threads.min(chosen.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut failures = failures.into_inner().unwrap_or_else(|poison| poison.into_inner());
+    failures.sort_by_key(|(at, _)| *at);
+    if skip_bad {
+        let bad: Vec<usize> = failures.iter().map(|(at, _)| *at).collect();
+        skipped.extend(failures.into_iter().map(|(_, e)| e.to_string()));
+        return Ok(without(pixels, chosen, bytes, &bad));
+    }
+    match failures.into_iter().next() {
+        Some((_, e)) => Err(advised(e)),
+        None => Ok((pixels, chosen.to_vec())),
+    }
+}
+
+/// The lock, also after a panic of another thread, which the scope passes on anyway.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// Removes the images at the places `bad` (ascending).
+fn without(mut pixels: Vec<u8>, chosen: &[u32], bytes: usize, bad: &[usize]) -> (Vec<u8>, Vec<u32>) {
+    let mut kept = Vec::with_capacity(chosen.len() - bad.len());
+    for (at, i) in chosen.iter().enumerate() {
+        if bad.binary_search(&at).is_err() {
+            pixels.copy_within(at * bytes..(at + 1) * bytes, kept.len() * bytes);
+            kept.push(*i);
+        }
+    }
+    pixels.truncate(kept.len() * bytes);
+    (pixels, kept)
+}
+
+/// An error about an image, with the way around it.
+fn advised(e: Error) -> Error {
+    match e {
+        Error::Data { path, message } => {
+            Error::Data { path, message: format!("{message} (--skip-bad leaves such files out)") }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgb, RgbImage};
+
+    /// A folder of twelve images, of which 4 and 7 are damaged; the red value is the number.
+    fn twelve() -> (tempfile::TempDir, Part) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::default();
+        for i in 0..12u8 {
+            let path = dir.path().join(format!("{i:02}.png"));
+            RgbImage::from_pixel(4, 4, Rgb([i, 0, 0])).save(&path).unwrap();
+            if i == 4 || i == 7 {
+                std::fs::write(&path, b"broken").unwrap();
+            }
+            part.push(path, usize::from(i % 2));
+        }
+        (dir, part)
+    }
+
+    #[test]
+    fn bad_files_are_left_out_on_request_and_named() {
+        let (_dir, part) = twelve();
+        let all: Vec<u32> = (0..12).rev().collect();
+        let mut skipped = vec!["earlier".to_string()];
+        let (pixels, kept) = decode_all(&part, &all, 4, true, &mut skipped).unwrap();
+        assert_eq!(kept, [11, 10, 9, 8, 6, 5, 3, 2, 1, 0]);
+        let reds: Vec<u32> = pixels.chunks(48).map(|image| u32::from(image[0])).collect();
+        assert_eq!(reds, kept);
+        assert_eq!(skipped.len(), 3);
+        assert!(skipped[1].contains("07.png: is neither") && skipped[2].contains("04.png"));
+    }
+
+    #[test]
+    fn the_first_bad_file_stops_the_job() {
+        let (_dir, part) = twelve();
+        let all: Vec<u32> = (0..12).collect();
+        for _ in 0..20 {
+            let e = decode_all(&part, &all, 4, false, &mut Vec::new()).unwrap_err().to_string();
+            assert!(e.contains("04.png") && e.contains("--skip-bad"), "{e}");
+        }
+        // A damaged file that the job does not need is not read.
+        assert!(decode_all(&part, &[0, 1, 2], 4, false, &mut Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn a_class_whose_images_are_all_bad_is_an_error() {
+        let (_dir, mut part) = twelve();
+        part.labels = (0..12).map(|i| u32::from(i == 4)).collect();
+        let listing = Listing {
+            name: "t".into(),
+            classes: vec!["a".into(), "b".into()],
+            test: Part { paths: part.paths[..1].to_vec(), labels: vec![0] },
+            train: part,
+            skipped: Vec::new(),
+        };
+        let spec = DataSpec { imbalance: 1.0, skip_bad: true, ..DataSpec::default() };
+        let e = load(listing, &spec).and_then(Splits::checked).unwrap_err().to_string();
+        assert!(e.contains("`b` has no training images"), "{e}");
+    }
+}
