@@ -21,6 +21,7 @@ pub mod data;
 pub mod train;
 
 pub mod nn;
+pub mod check;
 pub mod optim;
 
 pub mod ops;

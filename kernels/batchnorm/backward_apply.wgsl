@@ -1,31 +1,30 @@
 // Backward, second pass.
 //
-//   g = dy where y > 0 (with RELU), else dy
+//   g = dy where the ReLU passed, else 0        (the file behind "gate"; or dy is g already)
 //   dx = (w invstd) (g - mean(g) - xhat mean(g xhat))       means over the channel's N*H*W elements
 //      = scale (g - a - (x - mean) b),  a = sum g / count,  b = invstd sum(g xhat) / count
-// With EVAL the statistics are constants: dx = scale g, and x is not read.
+// With EVAL the statistics are constants: dx = scale g.
 //
 // planes / columns and their grids: as in apply.wgsl.
-// Bindings: 0 dy (or g already masked), 1 x, 2 y (not read without RELU), 3 coefficients [CHANNELS]
-//           = (mean, scale, sum g, invstd sum g xhat), 4 dx.
+// Bindings: 0 dy, 1 x, 2 coefficients [CHANNELS] = (mean, scale, sum g, invstd sum g xhat), 3 dx;
+//           from 4 the gate's.
 #include "pack"
 #include "plane"
+#include "gate"
 
 @group(0) @binding(0) var<storage, read> dy: array<Pack>;
 @group(0) @binding(1) var<storage, read> x: array<Pack>;
-@group(0) @binding(2) var<storage, read> y: array<Pack>;
-@group(0) @binding(3) var<storage, read> coefficients: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> dx: array<Pack>;
+@group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Pack>;
 
-fn apply(at: u32, k: vec4<f32>) {
-    var g = dy[at];
-    if RELU {
-        g = select(splat(0.0), g, y[at] > splat(0.0));
-    }
+// Element `at` of a channel with coefficients k and bias b.
+fn apply(at: u32, k: vec4<f32>, b: f32) {
+    let d = x[at] - k.x;
+    let g = gate(dy[at], d * k.y + b, at);
     if EVAL {
         dx[at] = k.y * g;
     } else {
-        dx[at] = k.y * ((g - k.z) - (x[at] - k.x) * k.w);
+        dx[at] = k.y * ((g - k.z) - d * k.w);
     }
 }
 
@@ -43,8 +42,9 @@ fn planes(
     let total = arrayLength(&dx) / CHANNELS;
     let run = run_of(total, wg.y, groups.y);
     let k = coefficients_of(wg.x, total * WIDTH);
+    let b = gate_affine(wg.x).y;
     for (var i = run.first + lid; i < run.end; i += WORKGROUP) {
-        apply(element(wg.x, i), k);
+        apply(element(wg.x, i), k, b);
     }
 }
 
@@ -61,7 +61,8 @@ fn columns(
     let total = arrayLength(&dx) / CHANNELS;
     let run = run_of(total, wg.y, groups.y);
     let k = coefficients_of(channel, total);
+    let b = gate_affine(channel).y;
     for (var i = run.first; i < run.end; i++) {
-        apply(i * CHANNELS + channel, k);
+        apply(i * CHANNELS + channel, k, b);
     }
 }

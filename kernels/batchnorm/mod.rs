@@ -64,6 +64,12 @@ impl BatchNorm {
         }
     }
 
+    /// Whether the backward pass reads `y`: with ReLU, unless its input is cheap to compute again from
+    /// `x` (no residual, no norm). Where this is false the argument `y` may be any buffer.
+    pub fn reads_output(&self) -> bool {
+        self.relu && (self.residual || matches!(self.affine, Affine::Normalized { .. }))
+    }
+
     /// Elements of `x`.
     fn elements(&self) -> u64 {
         u64::from(self.n) * u64::from(self.c) * u64::from(self.hw)
@@ -79,6 +85,15 @@ const BACKWARD_FINALIZE: Source = source!("batchnorm/backward_finalize.wgsl");
 const BACKWARD_APPLY: Source = source!("batchnorm/backward_apply.wgsl");
 const PLANE: Source = source!("batchnorm/plane.wgsl");
 const AFFINE: Source = source!("batchnorm/affine.wgsl");
+
+/// The files behind `#include "gate"`.
+mod gate {
+    use crate::Source;
+    pub const NONE: Source = source!("batchnorm/gate/none.wgsl");
+    pub const INPUT: Source = source!("batchnorm/gate/input.wgsl");
+    pub const OUTPUT: Source = source!("batchnorm/gate/output.wgsl");
+    pub const STORE: Source = source!("batchnorm/gate/store.wgsl");
+}
 
 /// How a batch norm is laid on workgroups.
 struct Geometry {
@@ -243,7 +258,8 @@ fn apply(g: &Geometry) -> Launch {
 
 /// Backward of [`forward_train`].
 ///
-/// In: `dy`, `x`, `saved [2c]`, then those of `y` (with relu), `gamma`, `beta`, `alpha` that apply.
+/// In: `dy`, `x`, `saved [2c]`, then those of `y` (with relu; read only if
+/// [`BatchNorm::reads_output`]), `gamma`, `beta`, `alpha` that apply.
 /// Out: `dx`, then those of `dgamma [c]`, `dbeta [c]` (unless [`Affine::None`]), `dalpha [alpha_len]`
 /// (normalized), `dresidual` (relu and residual: `dy` masked; without relu it is `dy` itself and not
 /// produced) that apply.
@@ -282,20 +298,32 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
     let dbeta = output(&mut program, plain);
     let dalpha = output(&mut program, normalized);
     let store = bn.relu && bn.residual;
-    let masked = output(&mut program, store);
+    // How a pass learns where the ReLU let the gradient through.
+    let (first_gate, first_args, second_gate, second_args) = if store {
+        let masked = output(&mut program, true);
+        (gate::STORE, vec![y, masked], gate::NONE, vec![])
+    } else if bn.reads_output() {
+        (gate::OUTPUT, vec![y], gate::OUTPUT, vec![y])
+    } else if bn.relu {
+        (gate::INPUT, vec![gamma, beta], gate::INPUT, vec![gamma, beta])
+    } else {
+        (gate::NONE, vec![], gate::NONE, vec![])
+    };
 
     let (elements, c) = (bn.elements(), u64::from(bn.c));
-    let (bytes, relu) = (4 * elements, u64::from(bn.relu));
-    let written = if store { bytes } else { 0 };
+    let bytes = 4 * elements;
+    let output_bytes = if bn.reads_output() { bytes } else { 0 };
+    let masked_bytes = if store { bytes } else { 0 };
     let sums = g
         .pass(BACKWARD_SUMS)
-        .constant("RELU", bn.relu)
-        .constant("STORE", store)
+        .part("gate", first_gate)
+        .constant("GATE_AT", 5u32)
+        .constant("AFFINE", u32::from(plain))
         .constant("EVAL", eval)
         .constant("EPS", bn.eps)
         .constant("SPREAD_AT", if eval { 0 } else { bn.c })
-        .cost((4 + relu) * elements, (2 + relu) * bytes, g.partial_bytes() + written);
-    program.push(sums, [dy, x, mean, spread, y, masked, scratch]);
+        .cost(5 * elements, 2 * bytes + output_bytes, g.partial_bytes() + masked_bytes);
+    program.push(sums, [&[dy, x, mean, spread, scratch], &first_args[..]].concat());
 
     let finalize = |combine: bool, project: bool| {
         g.over_channels(BACKWARD_FINALIZE, "finalize", g.split)
@@ -315,14 +343,17 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
         program.push(finalize(true, true), parameters);
     }
 
-    let mask = bn.relu && !store;
-    let read = 1 + u64::from(mask) + u64::from(!eval);
-    let apply = g.pass(BACKWARD_APPLY).constant("RELU", mask).constant("EVAL", eval).cost(
-        (5 + u64::from(mask)) * elements,
-        read * bytes,
-        bytes,
-    );
-    let gradient = if store { masked } else { dy };
-    program.push(apply, [gradient, x, y, scratch, Arg::Out(0)]);
+    // An already masked gradient comes from the first pass.
+    let gradient = if store { first_args[1] } else { dy };
+    let reads_x = !eval || second_gate == gate::INPUT;
+    let read = bytes * (1 + u64::from(reads_x)) + if store { 0 } else { output_bytes };
+    let apply = g
+        .pass(BACKWARD_APPLY)
+        .part("gate", second_gate)
+        .constant("GATE_AT", 4u32)
+        .constant("AFFINE", u32::from(plain))
+        .constant("EVAL", eval)
+        .cost(6 * elements, read, bytes);
+    program.push(apply, [&[gradient, x, scratch, Arg::Out(0)], &second_args[..]].concat());
     program
 }

@@ -5,6 +5,7 @@
 //! size from the lengths of its bindings, so a smaller last batch reuses the same pipelines.
 
 mod direct;
+mod gather;
 mod rows;
 
 use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
@@ -54,17 +55,20 @@ pub enum Variant {
     Direct,
     /// 3x3 with stride 1 on subgroups of 8: rows of pixels in lanes, weights by shuffle.
     Rows,
+    /// Any shape on subgroups of 8: pixels gathered one by one, weights by shuffle.
+    Gather,
 }
 
 impl Variant {
     /// All variants.
-    pub const ALL: [Variant; 2] = [Variant::Direct, Variant::Rows];
+    pub const ALL: [Variant; 3] = [Variant::Direct, Variant::Rows, Variant::Gather];
 
     /// The variant's name, as tables and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
             Variant::Direct => "direct",
             Variant::Rows => "rows",
+            Variant::Gather => "gather",
         }
     }
 
@@ -112,6 +116,9 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
     if caps.fixed_subgroup() == Some(8) && rows::fits(shape, direction) {
         found.push(Variant::Rows);
     }
+    if caps.fixed_subgroup() == Some(8) {
+        found.push(Variant::Gather);
+    }
     found.push(Variant::Direct);
     found
 }
@@ -122,6 +129,7 @@ pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Ca
     match variant {
         Variant::Direct => direct::program(shape, direction),
         Variant::Rows => rows::program(shape, direction),
+        Variant::Gather => gather::program(shape, direction),
     }
 }
 
@@ -172,6 +180,7 @@ fn linear(launch: Launch, threads: usize, size: usize) -> Launch {
     Launch { grid: linear_grid(groups), ..launch }
 }
 
+const PACK: Source = source!("conv2d/pack.wgsl");
 const SUM_PARTIALS: Source = source!("conv2d/sum_partials.wgsl");
 
 /// Finishes backward-weights: `launch` writes `parts` sums over shares of the batch, one after
@@ -189,4 +198,37 @@ fn split(s: &Conv2d, launch: Launch, parts: u32) -> Program {
     let sum = linear(Launch::new(SUM_PARTIALS, "main"), len, 64).cost(all - one, 4 * all, 4 * one);
     p.push(sum, [partial, Arg::Out(0)]);
     p
+}
+
+/// How the subgroup kernels want the weights: see `pack.wgsl`.
+struct Weights {
+    transpose: bool,
+    flip: bool,
+    block: u32,
+}
+
+/// Appends the launch that packs `In(1)` and returns the temporary it fills.
+fn pack(p: &mut Program, s: &Conv2d, how: Weights) -> Arg {
+    let (gi, go) = (s.ci / s.groups, s.co / s.groups);
+    let (input, output) = if how.transpose { (go, gi) } else { (gi, go) };
+    let taps = s.kh * s.kw;
+    let len = words([s.groups * output.div_ceil(how.block) * how.block, input, taps, 1]);
+    let packed = p.temp(len);
+    let launch = Launch::new(PACK, "main")
+        .constant("IN", input)
+        .constant("OUT", output)
+        .constant("TAPS", taps)
+        .constant("C", how.block)
+        .constant("TRANSPOSE", how.transpose)
+        .constant("FLIP", how.flip)
+        .cost(0, 4 * s.weight_words() as u64, 4 * len as u64);
+    p.push(linear(launch, len / 4, 64), [Arg::In(1), packed]);
+    packed
+}
+
+/// Into how many shares backward-weights on subgroups cuts `units` of work so that, times `blocks`,
+/// the cores of a software device are evenly busy.
+fn shares(blocks: u32, units: u32) -> u32 {
+    const WORKGROUPS: u32 = 64;
+    WORKGROUPS.div_ceil(blocks).min(units.div_ceil(4))
 }

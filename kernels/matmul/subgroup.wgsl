@@ -2,24 +2,29 @@
 // shuffles. For CPU devices, where a load costs as much as 60 multiply-adds and a shuffle as one.
 //
 // Mapping: lane l has columns 4 l .. 4 l + 3 of the tile and all of its 32 rows. In each four steps of k
-// every lane loads 4 x 4 of B for its columns and 4 x 4 of A for rows of its own; block i of the
-// accumulators then gets the rows that lane i loaded: rows i, i + 8, i + 16, i + 24 of the tile, or
-// 4 i .. 4 i + 3 where A is stored [k, m]. The loop over i outside the four k keeps an accumulator in
-// registers for 64 multiply-adds.
+// every lane loads 4 x 4 of B for its columns and 4 x 4 of A for rows of its own; accumulator i then
+// gets the rows that lane i loaded: rows i, i + 8, i + 16, i + 24 of the tile, or 4 i .. 4 i + 3 where A
+// is stored [k, m]. Going over i outside the four k keeps an accumulator in registers for 64
+// multiply-adds. Larger tiles load less but overflow the instruction cache.
 // Grid: linear, one workgroup (one subgroup) a tile. Bindings: 0 a, 1 b, 2 bias, 3 c.
+// Constants: blocks.wgsl, BATCH.
 #include "blocks"
 
-fn from_lane(block: mat4x4<f32>, lane: u32) -> mat4x4<f32> {
+// Rows from one column of an accumulator to the next, and from one accumulator to the next.
+const SPREAD: u32 = select(8u, 1u, TRANSPOSE_A);
+const STEP: u32 = select(1u, 4u, TRANSPOSE_A);
+
+// The block that lane i loaded, in every lane.
+fn from_lane(block: mat4x4<f32>, i: u32) -> mat4x4<f32> {
     return mat4x4<f32>(
-        subgroupShuffle(block[0], lane),
-        subgroupShuffle(block[1], lane),
-        subgroupShuffle(block[2], lane),
-        subgroupShuffle(block[3], lane),
+        subgroupShuffle(block[0], i),
+        subgroupShuffle(block[1], i),
+        subgroupShuffle(block[2], i),
+        subgroupShuffle(block[3], i),
     );
 }
 
 fn store_block(base: u32, row: u32, column: u32, block: mat4x4<f32>, offset: vec4<f32>) {
-    const SPREAD: u32 = select(8u, 1u, TRANSPOSE_A);
     store_row(base, row, column, block[0] + offset);
     store_row(base, row + SPREAD, column, block[1] + offset);
     store_row(base, row + 2u * SPREAD, column, block[2] + offset);
@@ -32,8 +37,6 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    // First row of a lane's loads, and from one accumulator block to the next.
-    const STEP: u32 = select(1u, 4u, TRANSPOSE_A);
     let tile = tile_of(wg, groups);
     if (tile.z >= BATCH) {
         return;

@@ -49,10 +49,14 @@ fn main(
     var next_b = load_block_b(base_b, column + b_column * 4u, b_k);
     for (var k = 0u; k < K; k += STAGE) {
         workgroupBarrier();
-        for (var j = 0u; j < 4u; j++) {
-            tile_a[a_k + j][a_row] = next_a[j];
-            tile_b[b_k + j][b_column] = next_b[j];
-        }
+        tile_a[a_k][a_row] = next_a[0];
+        tile_a[a_k + 1u][a_row] = next_a[1];
+        tile_a[a_k + 2u][a_row] = next_a[2];
+        tile_a[a_k + 3u][a_row] = next_a[3];
+        tile_b[b_k][b_column] = next_b[0];
+        tile_b[b_k + 1u][b_column] = next_b[1];
+        tile_b[b_k + 2u][b_column] = next_b[2];
+        tile_b[b_k + 3u][b_column] = next_b[3];
         workgroupBarrier();
         if (k + STAGE < K) {
             next_a = transpose(load_block_a(base_a, row + a_row * 4u, k + STAGE + a_k));

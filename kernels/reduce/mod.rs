@@ -66,9 +66,9 @@ pub fn sum(shape: &[u32], sum_over: &[bool], scale: f32, caps: &Caps) -> Program
     // Cut the sum into parts until there is work for the device.
     let workgroup = workgroup(caps);
     let groups = outputs.div_ceil(workgroup / lanes);
-    let enough = if caps.software { 16 } else { 512 };
+    let enough: u32 = if caps.software { 16 } else { 512 };
     let least = if caps.software { 512 } else { 16 } * lanes;
-    let parts = enough_parts(groups, enough).min(terms / least).clamp(1, PARTS);
+    let parts = enough.div_ceil(groups.max(1)).min(terms / least).clamp(1, PARTS);
 
     let mut program = Program::default();
     if parts == 1 {
@@ -87,10 +87,6 @@ pub fn sum(shape: &[u32], sum_over: &[bool], scale: f32, caps: &Caps) -> Program
 /// Mean over H and W: `[n, c, hw]` to `[n, c]`.
 pub fn global_avg_pool(n: u32, c: u32, hw: u32, caps: &Caps) -> Program {
     sum(&[n * c, hw], &[false, true], 1.0 / hw as f32, caps)
-}
-
-fn enough_parts(groups: u32, enough: u32) -> u32 {
-    enough.div_ceil(groups.max(1))
 }
 
 fn workgroup(caps: &Caps) -> u32 {

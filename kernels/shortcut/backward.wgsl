@@ -1,10 +1,26 @@
 // dx[n, c, iy, ix] = dy[n, LO + c, iy / S, ix / S] where S divides both, else 0: the adjoint of
 // forward.wgsl.
 //
-// Mapping: a thread per input. Grid: linear, 64 inputs a workgroup.
+// Mapping: a thread per four inputs (quad_vec4.wgsl) or one. Grid: linear, 64 threads a workgroup.
 // Bindings: 0 dy, 1 dx. Constants: CI, H, W, CO, OH, OW, LO, S.
+#include "quad"
+
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(1) var<storage, read_write> dx: array<Quad>;
+
+fn element(index: u32) -> f32 {
+    let ix = index % W;
+    let iy = index / W % H;
+    let plane = index / (W * H);
+    let image = plane / CI;
+    let c = plane - image * CI + LO;
+    let ox = ix / S;
+    let oy = iy / S;
+    if (ox * S == ix && oy * S == iy) {
+        return dy[((image * CO + c) * OH + oy) * OW + ox];
+    }
+    return 0.0;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -13,19 +29,7 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let index = (wg.x + wg.y * groups.x) * 64u + thread;
-    if (index >= arrayLength(&dx)) {
-        return;
+    if (index < arrayLength(&dx)) {
+        dx[index] = quad(index * WIDTH);
     }
-    let ix = index % W;
-    let iy = index / W % H;
-    let plane = index / (W * H);
-    let image = plane / CI;
-    let c = plane - image * CI + LO;
-    let ox = ix / S;
-    let oy = iy / S;
-    var value = 0.0;
-    if (ox * S == ix && oy * S == iy) {
-        value = dy[((image * CO + c) * OH + oy) * OW + ox];
-    }
-    dx[index] = value;
 }

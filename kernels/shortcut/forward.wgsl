@@ -1,10 +1,24 @@
 // y[n, LO + c, oy, ox] = x[n, c, S oy, S ox] for c < CI, 0 in the other channels (option A of the CIFAR
 // ResNets: subsample, zero-pad the channels evenly).
 //
-// Mapping: a thread per output. Grid: linear, 64 outputs a workgroup.
+// Mapping: a thread per four outputs (quad_vec4.wgsl) or one. Grid: linear, 64 threads a workgroup.
 // Bindings: 0 x, 1 y. Constants: CI, H, W, CO, OH, OW, LO, S.
+#include "quad"
+
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<Quad>;
+
+fn element(index: u32) -> f32 {
+    let ox = index % OW;
+    let oy = index / OW % OH;
+    let plane = index / (OW * OH);
+    let image = plane / CO;
+    let c = plane - image * CO - LO; // wraps below LO
+    if (c < CI) {
+        return x[((image * CI + c) * H + oy * S) * W + ox * S];
+    }
+    return 0.0;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -13,17 +27,7 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let index = (wg.x + wg.y * groups.x) * 64u + thread;
-    if (index >= arrayLength(&y)) {
-        return;
+    if (index < arrayLength(&y)) {
+        y[index] = quad(index * WIDTH);
     }
-    let ox = index % OW;
-    let oy = index / OW % OH;
-    let plane = index / (OW * OH);
-    let image = plane / CO;
-    let c = plane - image * CO - LO; // wraps below LO
-    var value = 0.0;
-    if (c < CI) {
-        value = x[((image * CI + c) * H + oy * S) * W + ox * S];
-    }
-    y[index] = value;
 }

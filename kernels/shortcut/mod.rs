@@ -34,11 +34,18 @@ impl ShortcutA {
         self.n * self.co * oh * ow
     }
 
-    fn launch(&self, source: Source, threads: u32) -> Launch {
+    /// A launch over the `len` elements of the result.
+    fn launch(&self, source: Source, len: u32) -> Launch {
         let [oh, ow] = self.out_size();
-        let [x, y, z] = linear_grid(threads.div_ceil(64));
+        let (quad, width) = if len.is_multiple_of(4) {
+            (source!("shortcut/quad_vec4.wgsl"), 4)
+        } else {
+            (source!("shortcut/quad_f32.wgsl"), 1)
+        };
+        let [x, y, z] = linear_grid((len / width).div_ceil(64));
         let sampled = u64::from(self.n * self.ci * oh * ow);
         Launch::new(source, "main")
+            .part("quad", quad)
             .constant("CI", self.ci)
             .constant("H", self.h)
             .constant("W", self.w)
@@ -48,7 +55,7 @@ impl ShortcutA {
             .constant("LO", (self.co - self.ci) / 2)
             .constant("S", self.stride)
             .grid(x, y, z)
-            .cost(0, sampled * 4, u64::from(threads) * 4)
+            .cost(0, sampled * 4, u64::from(len) * 4)
     }
 }
 

@@ -48,12 +48,13 @@ fn cross_entropy(
     let label = labels[row];
 
     var top = splat(LOWEST);
-    var bad = label >= CLASSES;
+    var key = vec4<u32>();
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let z = logit(row, i);
         top = max(top, z);
-        bad = bad || too_large(widened(z));
+        key = max(key, nan_key(widened(z)));
     }
+    let bad = has_nan(key) || label >= CLASSES;
     let seen = workgroup_max(vec4<f32>(fold_max(top), select(0.0, 1.0, bad), 0.0, 0.0), lid);
     let highest = seen.x;
 
@@ -86,7 +87,7 @@ fn cross_entropy(
         share = 1.0 / denominator[0];
     }
 
-    let poisoned = seen.y > 0.0 || highest <= LOWEST;
+    let poisoned = seen.y > 0.0 || undefined_row(highest);
     let log_sum = log(sums.x);
     let hit = (1.0 - SMOOTHING) * own.y;
     if lid == 0u {
@@ -100,9 +101,12 @@ fn cross_entropy(
         row_loss[row] = loss;
     }
 
-    // dlogits = p * pull - push, and - hit at the label.
-    let smooth_share = SMOOTHING / f32(CLASSES);
-    let pull = (hit + smooth_share * sums.y) * share / sums.x;
+    // dlogits = p pull - e/C w/D, and the label's own entry is lower by hit/D.
+    let spread = SMOOTHING / f32(CLASSES) * share;
+    var pull = (hit * share + spread * sums.y) / sums.x;
+    if poisoned {
+        pull = not_a_number(label);
+    }
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         var d = dlogits[row * PACKS + i] * pull;
         if SMOOTHING > 0.0 {
@@ -110,14 +114,11 @@ fn cross_entropy(
             if WEIGHTS {
                 w = weights[i];
             }
-            d -= smooth_share * share * w;
-        }
-        if i == target_pack {
-            d -= one_hot(target_lane) * (hit * share);
-        }
-        if poisoned {
-            d = splat(not_a_number(label));
+            d -= spread * w;
         }
         dlogits[row * PACKS + i] = d;
+    }
+    if lid == target_pack % WORKGROUP { // it wrote that entry itself
+        dlogits[row * PACKS + target_pack] -= one_hot(target_lane) * (hit * share);
     }
 }

@@ -7,9 +7,18 @@ fn not_a_number(seed: u32) -> f32 {
     return bitcast<f32>(0x7fc00000u | (seed & 1u));
 }
 
-// Some component is NaN (bits without the sign above those of inf) or +inf.
-fn too_large(v: vec4<f32>) -> bool {
-    let bits = bitcast<vec4<u32>>(v);
-    let nan = (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-    return any(nan | (bits == vec4<u32>(0x7f800000u)));
+// For the largest over a row: NaN of either sign gives more than INFINITE_KEY, a number no more.
+fn nan_key(v: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(v) << vec4<u32>(1u);
+}
+
+const INFINITE_KEY: u32 = 0xff000000u;
+
+fn has_nan(key: vec4<u32>) -> bool {
+    return any(key > vec4<u32>(INFINITE_KEY));
+}
+
+// A row without softmax: its largest element (which skipped NaN) is +inf, or -inf is all there is.
+fn undefined_row(largest: f32) -> bool {
+    return bitcast<u32>(largest) == 0x7f800000u || largest <= LOWEST;
 }

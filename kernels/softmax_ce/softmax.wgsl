@@ -26,12 +26,13 @@ fn forward(
         return;
     }
     var top = splat(LOWEST);
-    var bad = false;
+    var key = vec4<u32>();
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let v = x[row * PACKS + i];
         top = max(top, v);
-        bad = bad || too_large(widened(v));
+        key = max(key, nan_key(widened(v)));
     }
+    let bad = has_nan(key);
     let seen = workgroup_max(vec4<f32>(fold_max(top), select(0.0, 1.0, bad), 0.0, 0.0), lid);
     var sum = splat(0.0);
     for (var i = lid; i < PACKS; i += WORKGROUP) {
@@ -42,7 +43,7 @@ fn forward(
         }
     }
     let total = workgroup_sum(vec4<f32>(fold(sum), 0.0, 0.0, 0.0), lid).x;
-    let poisoned = seen.y > 0.0 || seen.x <= LOWEST;
+    let poisoned = seen.y > 0.0 || undefined_row(seen.x);
     let log_total = log(total);
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let at = row * PACKS + i;

@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::cases;
+use super::cases::{self, splitmix64};
 use super::reference::{self, Array};
 use crate::error::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -419,4 +419,12 @@ pub fn export_inputs(dir: &Path) -> Result<Vec<PathBuf>> {
         files.push(path);
     }
     Ok(files)
+}
+
+/// Record `i` of the images that need no download, in CIFAR-10's binary layout: the label i mod 10,
+/// then pixel bytes j = 0 … 3071, each the top 8 bits of splitmix64(i·3072 + j). The committed
+/// trajectories of `tests/golden/trajectory` are trained on records 0 to 39.
+pub fn made_record(i: u64) -> Vec<u8> {
+    let pixels = (0..3072).map(|j| (splitmix64(i * 3072 + j) >> 56) as u8);
+    std::iter::once((i % 10) as u8).chain(pixels).collect()
 }

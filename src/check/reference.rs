@@ -5,7 +5,7 @@
 //! differences (the tests of this module). Inputs come in `torch.nn.functional`'s argument order
 //! and attributes bear its argument names; `docs/golden.md` lists them all.
 
-mod attrs;
+pub(in crate::check) mod attrs;
 mod conv;
 mod dense;
 mod elementwise;

@@ -33,14 +33,16 @@ mod level {
     /// Stripe direction of the first of a pair of classes, and how far the other is turned from it
     /// (turns; a quarter is upright).
     pub const DIRECTION: (f32, f32) = (0.02, 0.08);
-    pub const TURN: f32 = 0.085;
+    pub const TURN: f32 = 0.13;
     /// Spread of the direction within a class.
-    pub const DIRECTION_SPREAD: f32 = 0.03;
+    pub const DIRECTION_SPREAD: f32 = 0.06;
     /// Stripe widths (pixels a period) of the pairs, and the factor of the second of a pair.
     pub const PERIOD: (f32, f32) = (4.5, 7.5);
-    pub const PERIOD_FACTOR: f32 = 1.15;
+    pub const PERIOD_FACTOR: f32 = 1.3;
     pub const PERIOD_SPREAD: f32 = 0.15;
-    /// Spread of the hue (turns).
+    /// How far the second of a pair is from the first on the way to the next pair's hue.
+    pub const HUE_SHIFT: f32 = 0.25;
+    /// Spread of the hue within a class (turns).
     pub const HUE_SPREAD: f32 = 0.14;
     /// Radius of the shape (pixels).
     pub const RADIUS: (f32, f32) = (7.5, 12.0);
@@ -134,7 +136,7 @@ fn look(class: usize, classes: usize) -> Look {
     let turned = if second { level::TURN } else { 0.0 };
     let widened = if second { level::PERIOD_FACTOR } else { 1.0 };
     Look {
-        hue: pair as f32 / pairs as f32,
+        hue: (pair as f32 + if second { level::HUE_SHIFT } else { 0.0 }) / pairs as f32,
         shape: SHAPES[pair % SHAPES.len()].0,
         direction: from + (to - from) * spread(0.0) + turned,
         period: (short + (long - short) * spread(0.5)) * widened,

@@ -23,7 +23,7 @@ pub use reduce::{mean, sum};
 pub use reshape::reshape;
 pub use shortcut::shortcut_a;
 pub use softmax_ce::{
-    CrossEntropy, CrossEntropyOutputs, cross_entropy, cross_entropy_full, log_softmax, softmax,
+    CrossEntropy, cross_entropy, cross_entropy_rows, log_softmax, softmax,
 };
 
 use crate::error::Error;

@@ -4,7 +4,7 @@
 //! weights v is (1−s)·v_t·(−log p_t) + (s/C)·Σ_j v_j·(−log p_j); the mean divides by Σ v_t, as
 //! `torch.nn.functional.cross_entropy` does.
 
-use super::{binary, dims, expect, misfit};
+use super::{binary, dims, expect, misfit, reshape};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::softmax_ce::{self as kernels, SoftmaxCe};
@@ -21,14 +21,6 @@ pub struct CrossEntropy<'a> {
     pub label_smoothing: f32,
 }
 
-/// What the fused kernel yields.
-pub struct CrossEntropyOutputs {
-    /// The mean loss [1].
-    pub loss: Tensor,
-    /// Each row's loss [N], before division by the weights' sum.
-    pub rows: Tensor,
-}
-
 #[derive(Debug)]
 struct FusedCrossEntropy(SoftmaxCe);
 
@@ -41,18 +33,30 @@ pub fn cross_entropy(
     labels: &Tensor,
     options: &CrossEntropy<'_>,
 ) -> Result<Tensor> {
-    cross_entropy_full(logits, labels, options).map(|o| o.loss)
+    let [loss, ..] = fused(logits, labels, options, true)?;
+    Ok(loss)
 }
 
-/// As [`cross_entropy`], with each row's loss beside the mean.
+/// The loss of each row [N], weighted but not divided.
 ///
 /// # Errors
 /// As [`cross_entropy`].
-pub fn cross_entropy_full(
+pub fn cross_entropy_rows(
     logits: &Tensor,
     labels: &Tensor,
     options: &CrossEntropy<'_>,
-) -> Result<CrossEntropyOutputs> {
+) -> Result<Tensor> {
+    let [_, _, rows] = fused(logits, labels, options, false)?;
+    Ok(rows)
+}
+
+/// The loss, its gradient by the logits, and the rows.
+fn fused(
+    logits: &Tensor,
+    labels: &Tensor,
+    options: &CrossEntropy<'_>,
+    mean: bool,
+) -> Result<[Tensor; 3]> {
     let [n, c] = dims("cross_entropy", "the logits", logits)?;
     expect("cross_entropy", "the labels", labels, &[n])?;
     if labels.dtype() != DType::U32 {
@@ -63,7 +67,7 @@ pub fn cross_entropy_full(
             expect("cross_entropy", what, t, &[c])?;
         }
     }
-    if !(0.0..1.0).contains(&options.label_smoothing) {
+    if !(0.0..=1.0).contains(&options.label_smoothing) {
         let message = format!("label smoothing {} is not in 0..1", options.label_smoothing);
         return Err(misfit("cross_entropy", message));
     }
@@ -73,6 +77,7 @@ pub fn cross_entropy_full(
         label_smoothing: options.label_smoothing,
         class_weights: options.weights.is_some(),
         offsets: options.offsets.is_some(),
+        mean,
     };
     let inputs =
         [logits, labels].into_iter().chain(options.weights).chain(options.offsets).cloned();
@@ -81,9 +86,7 @@ pub fn cross_entropy_full(
         (Shape::from([n, c]), DType::F32),
         (Shape::from([n]), DType::F32),
     ];
-    let op = FusedCrossEntropy(shape);
-    let [loss, _, rows] = Tensor::record(logits.gpu(), op, inputs.collect(), outputs);
-    Ok(CrossEntropyOutputs { loss, rows })
+    Ok(Tensor::record(logits.gpu(), FusedCrossEntropy(shape), inputs.collect(), outputs))
 }
 
 impl Op for FusedCrossEntropy {
@@ -96,18 +99,19 @@ impl Op for FusedCrossEntropy {
     }
 
     fn backward(&self, node: &Node, gradients: &Gradients) -> Result<Vec<Option<Tensor>>> {
-        if gradients.outputs[1].is_some() || gradients.outputs[2].is_some() {
-            return Err(Error::Failure("only cross_entropy's mean has a gradient".into()));
-        }
         let mut found = vec![None; node.inputs.len()];
-        if let Some(g) = gradients.first() {
-            let dlogits = &gradients.values[1];
-            // The forward kernel has made d loss / d logits; a coefficient other than 1 scales it.
-            found[0] = Some(match g.constant() {
-                Some(1.0) => dlogits.clone(),
-                _ => binary("mul", dlogits, g)?,
-            });
-        }
+        // The forward kernel has made d loss / d logits: of the mean, or (for the rows) of their sum,
+        // whose row i is d row i / d logits. The gradient given scales it.
+        let dlogits = &gradients.values[1];
+        let scale = match (self.0.mean, &gradients.outputs[0], &gradients.outputs[2]) {
+            (true, Some(g), None) => g.clone(),
+            (false, None, Some(g)) => reshape(g, [self.0.n as usize, 1])?,
+            _ => return Err(Error::Failure("cross_entropy has one differentiable output".into())),
+        };
+        found[0] = Some(match scale.constant() {
+            Some(1.0) => dlogits.clone(),
+            _ => binary("mul", dlogits, &scale)?,
+        });
         Ok(found)
     }
 }

@@ -1,6 +1,6 @@
 //! Golden files: round trip, lies, comparison; and the reference against PyTorch's files.
 
-use super::{Golden, Kind, Tensor, Tolerance, compare, export_inputs};
+use super::{Golden, Kind, Tensor, Tolerance, compare, export_inputs, made_record};
 use crate::check::cases;
 use crate::check::reference::{Array, grads, run};
 use serde_json::json;
@@ -199,4 +199,15 @@ fn the_reference_agrees_with_pytorch() {
         let count = compared.get(op.name).copied().unwrap_or(0);
         assert!(count >= 3, "{} has {count} files", op.name);
     }
+}
+
+#[test]
+fn made_images_are_the_documented_ones() {
+    let record = made_record(0);
+    assert_eq!(record.len(), 3073);
+    assert_eq!(record[..8], [0x00, 0xe2, 0x91, 0x97, 0x1d, 0x6e, 0x63, 0xbd]);
+    assert_eq!(made_record(39)[0], 9);
+    // the sum over the records of the trajectories, as tools/golden.py makes them
+    let total: u64 = (0..40).flat_map(made_record).map(u64::from).sum();
+    assert_eq!(total, 15_646_874);
 }

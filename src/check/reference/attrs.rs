@@ -7,7 +7,7 @@ use serde_json::Value;
 const MAX: u64 = 1 << 20;
 
 /// The attributes given to one op.
-pub(super) struct Attrs<'a> {
+pub(in crate::check) struct Attrs<'a> {
     /// The op's name, for errors.
     pub op: &'static str,
     given: Option<&'a serde_json::Map<String, Value>>,

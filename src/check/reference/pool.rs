@@ -87,17 +87,16 @@ impl Windows {
         let (plane, at) =
             (i / (self.shape[2] * self.shape[3]), i % (self.shape[2] * self.shape[3]));
         let [h, w] = self.plane;
-        let cols: Vec<usize> = self.line(1, at % self.shape[3]).collect();
+        let cols = self.line(1, at % self.shape[3]);
         let rows = self.line(0, at / self.shape[3]);
-        rows.flat_map(|r| cols.iter().map(move |s| (plane * h + r) * w + s)).collect()
+        rows.flat_map(|r| cols.clone().map(move |s| (plane * h + r) * w + s)).collect()
     }
 
     /// The input rows (axis 0) or columns (1) of the window at output row or column `at`.
-    fn line(&self, axis: usize, at: usize) -> impl Iterator<Item = usize> {
+    fn line(&self, axis: usize, at: usize) -> std::ops::Range<usize> {
         let (first, padding) = (at * self.stride[axis], self.padding[axis]);
-        let size = self.plane[axis];
-        (0..self.kernel[axis])
-            .filter_map(move |r| (first + r).checked_sub(padding).filter(|i| *i < size))
+        let end = (first + self.kernel[axis]).saturating_sub(padding);
+        first.saturating_sub(padding)..end.min(self.plane[axis])
     }
 }
 

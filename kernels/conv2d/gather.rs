@@ -1,0 +1,48 @@
+//! Any shape on subgroups of 8 (`gather.wgsl`, `gather_weights.wgsl`).
+
+use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, split, words};
+use crate::{Arg, Launch, Program, Source};
+
+const GATHER: Source = source!("conv2d/gather.wgsl");
+const GATHER_WEIGHTS: Source = source!("conv2d/gather_weights.wgsl");
+
+pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
+    if direction == Direction::BackwardWeights {
+        return weights(s);
+    }
+    let data = direction == Direction::BackwardData;
+    let (ho, wo) = s.out_hw();
+    let (height, width) = if data { (s.h, s.w) } else { (ho, wo) };
+    let phases = if data { s.stride } else { [1, 1] };
+    let out = if data { s.ci } else { s.co } / s.groups;
+    let c = if out <= 16 { 16 } else { 32 };
+    let step = |i: usize| if data { s.stride[i] / gcd(s.stride[i], s.dilation[i]) } else { 1 };
+    let mut p = Program::default();
+    let packed = pack(&mut p, s, Weights { transpose: data, flip: false, block: c });
+    let units = words([s.n, height.div_ceil(phases[0]), width.div_ceil(phases[1]).div_ceil(4), 1]);
+    let launch = geometry(Launch::new(GATHER, "main"), s)
+        .constant("DATA", data)
+        .constant("C", c)
+        .constant("TAP_STEP_H", step(0))
+        .constant("TAP_STEP_W", step(1))
+        .with_subgroups();
+    let mut launch = linear(costed(launch, s, direction), units, 8);
+    launch.grid[2] = phases[0] * phases[1] * s.groups * out.div_ceil(c);
+    p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
+    p
+}
+
+/// Backward-weights: blocks of 32 taps and 32 output channels, the batch's rows cut into shares.
+fn weights(s: &Conv2d) -> Program {
+    let taps = (s.ci / s.groups * s.kh * s.kw).div_ceil(32);
+    let channels = s.groups * (s.co / s.groups).div_ceil(32);
+    let parts = shares(taps * channels, s.n * s.out_hw().0);
+    let launch = geometry(Launch::new(GATHER_WEIGHTS, "main"), s)
+        .with_subgroups()
+        .grid(taps, channels, parts);
+    split(s, costed(launch, s, Direction::BackwardWeights), parts)
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

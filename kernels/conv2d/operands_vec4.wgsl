@@ -1,0 +1,10 @@
+// The operands of backward-weights in quads of a row, for widths that are a multiple of 4.
+// Offsets are in elements; a quad at a row's end may read past it, and the caller masks that.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+fn x_length() -> u32 { return arrayLength(&x) * 4u; }
+fn x_quad(at: u32) -> vec4<f32> { return x[at / 4u]; }
+fn dy_quad(at: u32) -> vec4<f32> { return dy[at / 4u]; }
