@@ -1,8 +1,9 @@
 // 4 x 4 blocks of the operands as matrices in registers, whichever way they are stored, so that
 //   block of C (column r = row r of C, four columns wide) += block_b * block_a.
 // What lies beyond M or N is garbage that reaches only rows and columns of C that are not stored; what
-// lies beyond K is zero. Constants: M, N, K, TRANSPOSE_A, TRANSPOSE_B, BIAS.
-#include "matrices"
+// lies beyond K is zero. Constants: M, N, K, TRANSPOSE_A,
+// TRANSPOSE_B.
+#include "operands"
 
 // Where in K four steps from k on still are.
 fn inside(k: u32) -> vec4<bool> {
@@ -10,13 +11,13 @@ fn inside(k: u32) -> vec4<bool> {
 }
 
 // Column r: A[row + r spread][k .. k + 3] (stored [k, m]: spread is 1).
-fn block_a(base: u32, row: u32, spread: u32, k: u32) -> mat4x4<f32> {
+fn block_a(matrix: u32, row: u32, spread: u32, k: u32) -> mat4x4<f32> {
     var block: mat4x4<f32>;
     if (TRANSPOSE_A) {
-        let at = base + k * M + row;
+        let at = matrix * (M * K) + k * M + row;
         block = transpose(mat4x4<f32>(load_a(at), load_a(at + M), load_a(at + 2u * M), load_a(at + 3u * M)));
     } else {
-        let at = base + row * K + k;
+        let at = matrix * (M * K) + row * K + k;
         let step = spread * K;
         block = mat4x4<f32>(load_a(at), load_a(at + step), load_a(at + 2u * step), load_a(at + 3u * step));
     }
@@ -34,13 +35,13 @@ fn block_a(base: u32, row: u32, spread: u32, k: u32) -> mat4x4<f32> {
 }
 
 // Column j: B[k + j][column .. column + 3].
-fn block_b(base: u32, column: u32, k: u32) -> mat4x4<f32> {
+fn block_b(matrix: u32, column: u32, k: u32) -> mat4x4<f32> {
     var block: mat4x4<f32>;
     if (TRANSPOSE_B) {
-        let at = base + column * K + k;
+        let at = matrix * (K * N) + column * K + k;
         block = transpose(mat4x4<f32>(load_b(at), load_b(at + K), load_b(at + 2u * K), load_b(at + 3u * K)));
     } else {
-        let at = base + k * N + column;
+        let at = matrix * (K * N) + k * N + column;
         block = mat4x4<f32>(load_b(at), load_b(at + N), load_b(at + 2u * N), load_b(at + 3u * N));
     }
     if (K % 4u != 0u) {
@@ -54,27 +55,4 @@ fn block_b(base: u32, column: u32, k: u32) -> mat4x4<f32> {
         );
     }
     return block;
-}
-
-// bias[column .. column + 3], or zero.
-fn bias_at(column: u32) -> vec4<f32> {
-    if (BIAS) {
-        return vec4<f32>(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
-    }
-    return vec4<f32>();
-}
-
-// Stores four columns of one row of C, as far as they are inside.
-fn store_row(base: u32, row: u32, column: u32, v: vec4<f32>) {
-    if (row < M && column < N) {
-        store_c(base + row * N + column, column, v);
-    }
-}
-
-// Which tile of C a workgroup has: x row tile, y column tile, z matrix of the batch. Neighbours share
-// their rows of A. Constants: TILES_M, TILES_N.
-fn tile_of(wg: vec3<u32>, groups: vec3<u32>) -> vec3<u32> {
-    let tile = wg.x + wg.y * groups.x;
-    let rest = tile / TILES_N;
-    return vec3<u32>(rest % TILES_M, tile % TILES_N, rest / TILES_M);
 }

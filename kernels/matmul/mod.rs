@@ -33,65 +33,113 @@ pub enum Variant {
     Tiled,
     /// 32×32 tiles, one 8-lane subgroup each, operands handed around by shuffles: for CPU devices.
     Subgroup,
+    /// [`Variant::Subgroup`] on operands rearranged by a launch each: for large or awkward shapes.
+    Packed,
 }
 
 /// The variants that this device can run, the best first.
 pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
-    let small = u64::from(p.m) * u64::from(p.n) * u64::from(p.k) <= 1 << 18;
-    let mut found = Vec::new();
+    let work = u64::from(p.batch) * u64::from(p.m) * u64::from(p.n) * u64::from(p.k);
+    let mut found = match (caps.software, work <= 1 << 18) {
+        (true, _) => vec![Variant::Register, Variant::Naive, Variant::Tiled],
+        (false, true) => vec![Variant::Naive, Variant::Tiled, Variant::Register],
+        (false, false) => vec![Variant::Tiled, Variant::Register, Variant::Naive],
+    };
     if caps.fixed_subgroup() == Some(8) {
-        found.push(Variant::Subgroup);
+        let pack = if vec4_operands(p) { 1 << 26 } else { 1 << 23 };
+        let first = if work < pack || p.m < 64 || p.n < 64 {
+            [Variant::Subgroup, Variant::Packed]
+        } else {
+            [Variant::Packed, Variant::Subgroup]
+        };
+        found.splice(0..0, first);
     }
-    found.extend(match (caps.software, small) {
-        (true, _) => [Variant::Register, Variant::Naive, Variant::Tiled],
-        (false, true) => [Variant::Naive, Variant::Tiled, Variant::Register],
-        (false, false) => [Variant::Tiled, Variant::Register, Variant::Naive],
-    });
     found
 }
 
 /// In: a, b, and the bias if there is one. Out: c.
 pub fn program(p: &Matmul, variant: Variant, _caps: &Caps) -> Program {
-    let (source, rows, columns) = match variant {
-        Variant::Naive => (source!("matmul/naive.wgsl"), 1, 64),
-        Variant::Register => (source!("matmul/register.wgsl"), 64, 64),
-        Variant::Tiled => (source!("matmul/tiled.wgsl"), 64, 64),
-        Variant::Subgroup => (source!("matmul/subgroup.wgsl"), 32, 32),
+    let (source, edge) = match variant {
+        Variant::Naive => (source!("matmul/naive.wgsl"), 64),
+        Variant::Register => (source!("matmul/register.wgsl"), 64),
+        Variant::Tiled => (source!("matmul/tiled.wgsl"), 64),
+        Variant::Subgroup | Variant::Packed => (source!("matmul/subgroup.wgsl"), 32),
     };
-    let (tiles_m, tiles_n) = (p.m.div_ceil(rows), p.n.div_ceil(columns));
+    let (tiles_m, tiles_n) = (p.m.div_ceil(edge), p.n.div_ceil(edge));
+    let steps = p.k.div_ceil(4);
+    let mut program = Program::default();
+    let (mut a, mut b) = (Arg::In(0), Arg::In(1));
+    let mut blocks = source!("matmul/blocks.wgsl");
+    if variant == Variant::Packed {
+        let packed_a = pack(&mut program, p, 0, tiles_m, steps);
+        let packed_b = pack(&mut program, p, 1, tiles_n, steps);
+        (a, b, blocks) = (packed_a, packed_b, source!("matmul/operands_packed.wgsl"));
+    }
     let groups = match variant {
         Variant::Naive => (p.batch * p.m * p.n).div_ceil(64),
         _ => p.batch * tiles_m * tiles_n,
     };
     let [x, y, z] = linear_grid(groups);
-    let mut launch = Launch::new(source, "main")
-        .part("matrices", matrices(p, variant))
-        .part("blocks", source!("matmul/blocks.wgsl"))
+    let scalar = variant == Variant::Naive;
+    let mut launch = shape(Launch::new(source, "main"), p)
+        .part("operands", operands(vec4_operands(p) && !scalar))
+        .part("result", result(p.n.is_multiple_of(4) && !scalar))
+        .part("output", source!("matmul/output.wgsl"))
+        .part("blocks", blocks)
         .constant("BATCH", p.batch)
+        .constant("BIAS", p.bias)
+        .constant("TILES_M", tiles_m)
+        .constant("TILES_N", tiles_n)
+        .constant("STEPS", steps)
+        .grid(x, y, z);
+    launch.subgroups = matches!(variant, Variant::Subgroup | Variant::Packed);
+    launch.cost = cost(p);
+    // Without a bias its binding is filled with an input that is not read.
+    let bias = Arg::In(if p.bias { 2 } else { 0 });
+    program.push(launch, [a, b, bias, Arg::Out(0)]);
+    program
+}
+
+/// Appends the launch that rearranges an operand (0: a, 1: b); gives where the result is.
+fn pack(program: &mut Program, p: &Matmul, operand: u32, tiles: u32, steps: u32) -> Arg {
+    let blocks = p.batch * tiles * steps * 8;
+    let packed = program.temp(blocks as usize * 16);
+    let [x, y, z] = linear_grid(blocks.div_ceil(64));
+    let length = u64::from(p.batch) * u64::from(p.k) * u64::from([p.m, p.n][operand as usize]);
+    let launch = shape(Launch::new(source!("matmul/pack.wgsl"), "main"), p)
+        .part("operands", operands(vec4_operands(p)))
+        .part("blocks", source!("matmul/blocks.wgsl"))
+        .constant("OPERAND", operand)
+        .constant("TILES", tiles)
+        .constant("STEPS", steps)
+        .grid(x, y, z)
+        .cost(0, length * 4, u64::from(blocks) * 64);
+    program.push(launch, [Arg::In(0), Arg::In(1), packed]);
+    packed
+}
+
+fn shape(launch: Launch, p: &Matmul) -> Launch {
+    launch
         .constant("M", p.m)
         .constant("N", p.n)
         .constant("K", p.k)
         .constant("TRANSPOSE_A", p.transpose_a)
         .constant("TRANSPOSE_B", p.transpose_b)
-        .constant("BIAS", p.bias)
-        .constant("TILES_M", tiles_m)
-        .constant("TILES_N", tiles_n)
-        .grid(x, y, z);
-    launch.subgroups = variant == Variant::Subgroup;
-    launch.cost = cost(p);
-    let bias = if p.bias { 2 } else { 0 };
-    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(bias), Arg::Out(0)])
 }
 
-/// Vectors of four where every contiguous axis allows them.
-fn matrices(p: &Matmul, variant: Variant) -> Source {
+/// The contiguous axes of a and b allow vectors of four.
+fn vec4_operands(p: &Matmul) -> bool {
     let a = if p.transpose_a { p.m } else { p.k };
     let b = if p.transpose_b { p.k } else { p.n };
-    if variant != Variant::Naive && [a, b, p.n].iter().all(|axis| axis.is_multiple_of(4)) {
-        source!("matmul/matrices_vec4.wgsl")
-    } else {
-        source!("matmul/matrices_f32.wgsl")
-    }
+    a.is_multiple_of(4) && b.is_multiple_of(4)
+}
+
+fn operands(vec4: bool) -> Source {
+    if vec4 { source!("matmul/operands_vec4.wgsl") } else { source!("matmul/operands_f32.wgsl") }
+}
+
+fn result(vec4: bool) -> Source {
+    if vec4 { source!("matmul/result_vec4.wgsl") } else { source!("matmul/result_f32.wgsl") }
 }
 
 fn cost(p: &Matmul) -> crate::Cost {

@@ -3,7 +3,8 @@
 //
 // Mapping: thread = element of C. Grid: linear, 64 elements a workgroup.
 // Bindings: 0 a, 1 b, 2 bias, 3 c.
-#include "matrices"
+#include "operands"
+#include "result"
 
 @compute @workgroup_size(64)
 fn main(

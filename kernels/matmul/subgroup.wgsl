@@ -7,8 +7,9 @@
 // is stored [k, m]. Going over i outside the four k keeps an accumulator in registers for 64
 // multiply-adds. Larger tiles load less but overflow the instruction cache.
 // Grid: linear, one workgroup (one subgroup) a tile. Bindings: 0 a, 1 b, 2 bias, 3 c.
-// Constants: blocks.wgsl, BATCH.
+// `blocks` is blocks.wgsl, or operands_packed.wgsl after pack.wgsl. Constants: theirs, output.wgsl, BATCH.
 #include "blocks"
+#include "output"
 
 // Rows from one column of an accumulator to the next, and from one accumulator to the next.
 const SPREAD: u32 = select(8u, 1u, TRANSPOSE_A);
@@ -24,11 +25,11 @@ fn from_lane(block: mat4x4<f32>, i: u32) -> mat4x4<f32> {
     );
 }
 
-fn store_block(base: u32, row: u32, column: u32, block: mat4x4<f32>, offset: vec4<f32>) {
-    store_row(base, row, column, block[0] + offset);
-    store_row(base, row + SPREAD, column, block[1] + offset);
-    store_row(base, row + 2u * SPREAD, column, block[2] + offset);
-    store_row(base, row + 3u * SPREAD, column, block[3] + offset);
+fn store_block(matrix: u32, row: u32, column: u32, block: mat4x4<f32>, offset: vec4<f32>) {
+    store_row(matrix, row, column, block[0] + offset);
+    store_row(matrix, row + SPREAD, column, block[1] + offset);
+    store_row(matrix, row + 2u * SPREAD, column, block[2] + offset);
+    store_row(matrix, row + 3u * SPREAD, column, block[3] + offset);
 }
 
 @compute @workgroup_size(8)
@@ -43,8 +44,6 @@ fn main(
     }
     let row = tile.x * 32u;
     let column = tile.y * 32u + lane * 4u;
-    let base_a = tile.z * (M * K);
-    let base_b = tile.z * (K * N);
 
     var c0: mat4x4<f32>;
     var c1: mat4x4<f32>;
@@ -55,8 +54,8 @@ fn main(
     var c6: mat4x4<f32>;
     var c7: mat4x4<f32>;
     for (var k = 0u; k < K; k += 4u) {
-        let va = block_a(base_a, row + lane * STEP, 8u, k);
-        let vb = block_b(base_b, column, k);
+        let va = block_a(tile.z, row + lane * STEP, SPREAD, k);
+        let vb = block_b(tile.z, column, k);
         c0 += vb * from_lane(va, 0u);
         c1 += vb * from_lane(va, 1u);
         c2 += vb * from_lane(va, 2u);
@@ -67,14 +66,13 @@ fn main(
         c7 += vb * from_lane(va, 7u);
     }
 
-    let base_c = tile.z * (M * N);
     let offset = bias_at(column);
-    store_block(base_c, row, column, c0, offset);
-    store_block(base_c, row + STEP, column, c1, offset);
-    store_block(base_c, row + 2u * STEP, column, c2, offset);
-    store_block(base_c, row + 3u * STEP, column, c3, offset);
-    store_block(base_c, row + 4u * STEP, column, c4, offset);
-    store_block(base_c, row + 5u * STEP, column, c5, offset);
-    store_block(base_c, row + 6u * STEP, column, c6, offset);
-    store_block(base_c, row + 7u * STEP, column, c7, offset);
+    store_block(tile.z, row, column, c0, offset);
+    store_block(tile.z, row + STEP, column, c1, offset);
+    store_block(tile.z, row + 2u * STEP, column, c2, offset);
+    store_block(tile.z, row + 3u * STEP, column, c3, offset);
+    store_block(tile.z, row + 4u * STEP, column, c4, offset);
+    store_block(tile.z, row + 5u * STEP, column, c5, offset);
+    store_block(tile.z, row + 6u * STEP, column, c6, offset);
+    store_block(tile.z, row + 7u * STEP, column, c7, offset);
 }

@@ -5,6 +5,7 @@
 // with y, so that neighbours read neighbouring vec4s. The next stage is loaded into registers while
 // this one is multiplied. Grid: linear, one workgroup a tile. Bindings: 0 a, 1 b, 2 bias, 3 c.
 #include "blocks"
+#include "output"
 
 const STAGE: u32 = 16u;
 
@@ -12,12 +13,12 @@ const STAGE: u32 = 16u;
 var<workgroup> tile_a: array<array<vec4<f32>, 16>, STAGE>;
 var<workgroup> tile_b: array<array<vec4<f32>, 16>, STAGE>;
 
-fn store_block(base: u32, row: u32, column: u32, block: mat4x4<f32>) {
+fn store_block(matrix: u32, row: u32, column: u32, block: mat4x4<f32>) {
     let offset = bias_at(column);
-    store_row(base, row, column, block[0] + offset);
-    store_row(base, row + 1u, column, block[1] + offset);
-    store_row(base, row + 2u, column, block[2] + offset);
-    store_row(base, row + 3u, column, block[3] + offset);
+    store_row(matrix, row, column, block[0] + offset);
+    store_row(matrix, row + 1u, column, block[1] + offset);
+    store_row(matrix, row + 2u, column, block[2] + offset);
+    store_row(matrix, row + 3u, column, block[3] + offset);
 }
 
 @compute @workgroup_size(64)
@@ -29,8 +30,6 @@ fn main(
     let tile = tile_of(wg, groups);
     let row = tile.x * 64u;
     let column = tile.y * 64u;
-    let base_a = tile.z * (M * K);
-    let base_b = tile.z * (K * N);
     let x = thread % 8u;
     let y = thread / 8u;
 
@@ -45,8 +44,8 @@ fn main(
     var c01: mat4x4<f32>;
     var c10: mat4x4<f32>;
     var c11: mat4x4<f32>;
-    var next_a = transpose(load_block_a(base_a, row + a_row * 4u, a_k));
-    var next_b = load_block_b(base_b, column + b_column * 4u, b_k);
+    var next_a = transpose(load_block_a(tile.z, row + a_row * 4u, a_k));
+    var next_b = load_block_b(tile.z, column + b_column * 4u, b_k);
     for (var k = 0u; k < K; k += STAGE) {
         workgroupBarrier();
         tile_a[a_k][a_row] = next_a[0];
@@ -59,8 +58,8 @@ fn main(
         tile_b[b_k + 3u][b_column] = next_b[3];
         workgroupBarrier();
         if (k + STAGE < K) {
-            next_a = transpose(load_block_a(base_a, row + a_row * 4u, k + STAGE + a_k));
-            next_b = load_block_b(base_b, column + b_column * 4u, k + STAGE + b_k);
+            next_a = transpose(load_block_a(tile.z, row + a_row * 4u, k + STAGE + a_k));
+            next_b = load_block_b(tile.z, column + b_column * 4u, k + STAGE + b_k);
         }
         for (var j = 0u; j < STAGE; j++) {
             let a0 = tile_a[j][y];
@@ -75,13 +74,12 @@ fn main(
     }
 
     if (tile.z < BATCH) {
-        let base_c = tile.z * (M * N);
-        let low = row + y * 4u;
+            let low = row + y * 4u;
         let left = column + x * 4u;
-        store_block(base_c, low, left, c00);
-        store_block(base_c, low, left + 32u, c01);
-        store_block(base_c, low + 32u, left, c10);
-        store_block(base_c, low + 32u, left + 32u, c11);
+        store_block(tile.z, low, left, c00);
+        store_block(tile.z, low, left + 32u, c01);
+        store_block(tile.z, low + 32u, left, c10);
+        store_block(tile.z, low + 32u, left + 32u, c11);
     }
 }
 
@@ -91,16 +89,16 @@ fn outer(b: vec4<f32>, a: vec4<f32>) -> mat4x4<f32> {
 }
 
 // A stage may end beyond K: zero there.
-fn load_block_a(base: u32, row: u32, k: u32) -> mat4x4<f32> {
+fn load_block_a(matrix: u32, row: u32, k: u32) -> mat4x4<f32> {
     if (k < K) {
-        return block_a(base, row, 1u, k);
+        return block_a(matrix, row, 1u, k);
     }
     return mat4x4<f32>();
 }
 
-fn load_block_b(base: u32, column: u32, k: u32) -> mat4x4<f32> {
+fn load_block_b(matrix: u32, column: u32, k: u32) -> mat4x4<f32> {
     if (k < K) {
-        return block_b(base, column, k);
+        return block_b(matrix, column, k);
     }
     return mat4x4<f32>();
 }

@@ -2,7 +2,8 @@
 //
 //   z = logits + offsets, p = softmax(z), y = label, w = class weights (1 without), e = SMOOTHING
 //   row     = (1 - e) w_y (-log p_y) + e/C sum_c w_c (-log p_c)
-//   loss    = sum of rows / D,   D = sum of w_y over the batch (the batch size without weights)
+//   loss    = sum of rows / D,   D = sum of w_y over the batch (the batch size without weights; 1
+//             without MEAN)
 //   dlogits = [(1 - e) w_y (p_c - [c = y]) + e/C (p_c sum w - w_c)] / D
 // with log p_c = z_c - max - log(sum exp(z - max)).
 //
@@ -58,11 +59,10 @@ fn cross_entropy(
     let seen = workgroup_max(vec4<f32>(fold_max(top), select(0.0, 1.0, bad), 0.0, 0.0), lid);
     let highest = seen.x;
 
-    // Sums of exp(z - max), and for label smoothing of w and w (z - max); the label's own terms.
+    // Sums of exp(z - max), and for label smoothing of w and w (z - max).
     var exps = splat(0.0);
     var all_w = splat(0.0);
     var all_wz = splat(0.0);
-    var own = vec2<f32>(0.0, 1.0);
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let z = logit(row, i) - highest;
         let e = exp(z);
@@ -78,20 +78,26 @@ fn cross_entropy(
         }
     }
     let sums = workgroup_sum(vec4<f32>(fold(exps), fold(all_w), fold(all_wz), 0.0), lid);
+
+    // The label's own z - max and weight.
     let target_pack = min(label, CLASSES - 1u) / WIDTH;
     let target_lane = min(label, CLASSES - 1u) % WIDTH;
-    own.x = component(logit(row, target_pack), target_lane) - highest;
-    var share = 1.0 / f32(rows);
+    let own_z = component(logit(row, target_pack), target_lane) - highest;
+    var own_w = 1.0;
+    var share = 1.0 / f32(rows); // 1/D
     if WEIGHTS {
-        own.y = component(weights[target_pack], target_lane);
+        own_w = component(weights[target_pack], target_lane);
         share = 1.0 / denominator[0];
+    }
+    if !MEAN {
+        share = 1.0;
     }
 
     let poisoned = seen.y > 0.0 || undefined_row(highest);
     let log_sum = log(sums.x);
-    let hit = (1.0 - SMOOTHING) * own.y;
+    let hit = (1.0 - SMOOTHING) * own_w;
     if lid == 0u {
-        var loss = hit * (log_sum - own.x);
+        var loss = hit * (log_sum - own_z);
         if SMOOTHING > 0.0 {
             loss += SMOOTHING / f32(CLASSES) * (log_sum * sums.y - sums.z);
         }

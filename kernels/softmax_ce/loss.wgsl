@@ -28,7 +28,9 @@ fn mean(@builtin(local_invocation_index) lid: u32) {
         sum += bitcast<f32>(items[i]);
     }
     var total = workgroup_sum(vec4<f32>(sum, 0.0, 0.0, 0.0), lid).x;
-    if WEIGHTS {
+    if !MEAN {
+        // the sum
+    } else if WEIGHTS {
         total /= weights[0];
     } else {
         total /= f32(arrayLength(&items));

@@ -21,6 +21,8 @@ pub struct SoftmaxCe {
     pub class_weights: bool,
     /// A vector `[classes]` is added to every row of logits.
     pub offsets: bool,
+    /// Divide by the sum of the labels' weights; without it loss and gradient are the rows' sum's.
+    pub mean: bool,
 }
 
 const CROSS_ENTROPY: Source = source!("softmax_ce/cross_entropy.wgsl");
@@ -60,6 +62,7 @@ pub fn forward_backward(ce: &SoftmaxCe, caps: &Caps) -> Program {
         .constant("SMOOTHING", ce.label_smoothing)
         .constant("WEIGHTS", ce.class_weights)
         .constant("OFFSETS", ce.offsets)
+        .constant("MEAN", ce.mean)
         .cost(8 * n * c, 4 * n * (c + 1), 4 * n * (c + 1));
     program.push(main, [Arg::In(0), Arg::In(1), weights, offsets, denominator, row, dlogits]);
     program.push(over_batch("mean", ce, caps).cost(n, 4 * n, 4), [row, denominator, loss]);
@@ -72,6 +75,7 @@ fn over_batch(entry: &'static str, ce: &SoftmaxCe, caps: &Caps) -> Launch {
         .constant("WORKGROUP", if caps.software { 8u32 } else { 256 })
         .constant("CLASSES", ce.classes)
         .constant("WEIGHTS", ce.class_weights)
+        .constant("MEAN", ce.mean)
 }
 
 /// One workgroup per row of `cols` words.

@@ -41,9 +41,11 @@ mod level {
     pub const PERIOD_FACTOR: f32 = 1.3;
     pub const PERIOD_SPREAD: f32 = 0.15;
     /// How far the second of a pair is from the first on the way to the next pair's hue.
-    pub const HUE_SHIFT: f32 = 0.25;
+    pub const HUE_SHIFT: f32 = 0.5;
     /// Spread of the hue within a class (turns).
-    pub const HUE_SPREAD: f32 = 0.14;
+    pub const HUE_SPREAD: f32 = 0.3;
+    /// Share of the images that have the shape of their class's partner.
+    pub const BORROWED: f32 = 0.25;
     /// Radius of the shape (pixels).
     pub const RADIUS: (f32, f32) = (7.5, 12.0);
     /// Patches of other classes: most of them, and their radius.
@@ -137,17 +139,22 @@ fn look(class: usize, classes: usize) -> Look {
     let widened = if second { level::PERIOD_FACTOR } else { 1.0 };
     Look {
         hue: (pair as f32 + if second { level::HUE_SHIFT } else { 0.0 }) / pairs as f32,
-        shape: SHAPES[pair % SHAPES.len()].0,
+        shape: SHAPES[shape(class, classes)].0,
         direction: from + (to - from) * spread(0.0) + turned,
         period: (short + (long - short) * spread(0.5)) * widened,
     }
 }
 
+/// Which of [`SHAPES`] a class has: its partner's is two further.
+fn shape(class: usize, classes: usize) -> usize {
+    let (pair, second) = pair(class, classes);
+    (pair + if second { 2 } else { 0 }) % SHAPES.len()
+}
+
 /// A class's name: its number, shape and which of its pair it is.
 fn name(class: usize, classes: usize) -> String {
-    let (pair, second) = pair(class, classes);
-    let stripes = if second { "steep" } else { "flat" };
-    format!("{class} {stripes} {}", SHAPES[pair % SHAPES.len()].1)
+    let stripes = if pair(class, classes).1 { "steep" } else { "flat" };
+    format!("{class} {stripes} {}", SHAPES[shape(class, classes)].1)
 }
 
 /// A textured shape somewhere in the image.
@@ -218,7 +225,11 @@ fn draw(class: usize, classes: usize, size: usize, draws: &mut Draws, place: &mu
         patches.push(Patch::new(&other, radius, 14.0, draws));
     }
     let radius = draws.within(level::RADIUS.0, level::RADIUS.1);
-    patches.push(Patch::new(&look(class, classes), radius, 18.0 - radius, draws));
+    let mut own = look(class, classes);
+    if draws.unit() < level::BORROWED {
+        own.shape = look(classes - 1 - class, classes).shape;
+    }
+    patches.push(Patch::new(&own, radius, 18.0 - radius, draws));
     let scale = 32.0 / size as f32;
     for row in 0..size {
         for column in 0..size {

@@ -105,6 +105,15 @@ struct Envelope {
 }
 
 impl Checkpoint {
+    /// Two checkpoints: the tensors whose names don't begin with `prefix`, with the metadata, and
+    /// those whose names do.
+    pub fn split(&self, prefix: &str) -> (Checkpoint, Checkpoint) {
+        let (apart, kept) =
+            self.tensors.iter().cloned().partition(|(name, ..)| name.starts_with(prefix));
+        let kept = Checkpoint { tensors: kept, meta: self.meta.clone() };
+        (kept, Checkpoint { tensors: apart, meta: BTreeMap::new() })
+    }
+
     /// Adds a tensor.
     pub fn push(&mut self, name: impl Into<String>, shape: &[usize], data: TensorData) {
         self.tensors.push((name.into(), shape.to_vec(), data));

@@ -24,6 +24,9 @@ const MARKS: [&str; 3] = [CONFIG, METRICS, "checkpoint"];
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = ".lock";
+/// Prefix of the tensors that are kept apart, and where a checkpoint names their file.
+const OPTIMIZER: &str = "optimizer.";
+const OPTIMIZER_FILE: &str = "optimizer";
 
 /// A run's folder, locked for this process.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct RunDir {
     _lock: File,
     /// Whether `last.safetensors` may become `previous.safetensors`; not if it is damaged.
     last_is_good: bool,
+    /// Name of the optimizer file that belongs to the last good checkpoint.
+    optimizer: Option<String>,
 }
 
 /// A checkpoint to go on from.
@@ -106,7 +111,7 @@ impl RunDir {
         }
         let owner = std::process::id().to_string();
         lock.set_len(0).and_then(|()| lock.write_all(owner.as_bytes())).map_err(failed)?;
-        Ok(Self { path, _lock: lock, last_is_good: true })
+        Ok(Self { path, _lock: lock, last_is_good: true, optimizer: None })
     }
 
     /// The folder.
@@ -139,13 +144,25 @@ impl RunDir {
     }
 
     /// Saves the checkpoint of an epoch as the last one; the one before becomes the previous one.
-    /// At any moment, one of the two is whole.
+    /// At any moment, one of the two is whole. Tensors named `optimizer.…` go to a file of their own,
+    /// written first and named in the checkpoint, so that the checkpoint holds the network alone and
+    /// PyTorch loads it with `strict=True`.
     ///
     /// # Errors
     /// A file that cannot be written; what was there stays.
     pub fn save_last(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let (last, previous) = (self.last(), self.previous());
-        let staged = Staged::write(&last, &checkpoint.to_bytes()?)?;
+        let (mut network, state) = checkpoint.split(OPTIMIZER);
+        let name = if state.tensors.is_empty() {
+            None
+        } else {
+            let bytes = state.to_bytes()?;
+            let name = format!("{:08x}.optimizer", crc32fast::hash(&bytes));
+            write_atomic(&self.path.join("checkpoint").join(&name), &bytes)?;
+            network.meta.insert(OPTIMIZER_FILE.into(), name.clone());
+            Some(name)
+        };
+        let staged = Staged::write(&last, &network.to_bytes()?)?;
         if self.last_is_good {
             match fs::rename(&last, &previous) {
                 Err(e) if e.kind() != ErrorKind::NotFound => {
@@ -156,7 +173,31 @@ impl RunDir {
         }
         staged.commit()?;
         self.last_is_good = true;
+        let before = std::mem::replace(&mut self.optimizer, name);
+        self.drop_optimizers_but([&self.optimizer, &before]);
         Ok(())
+    }
+
+    /// Removes optimizer files that no kept checkpoint names; one that stays only takes room.
+    fn drop_optimizers_but(&self, kept: [&Option<String>; 2]) {
+        let Ok(entries) = fs::read_dir(self.path.join("checkpoint")) else { return };
+        for path in entries.flatten().map(|e| e.path()) {
+            let name = path.file_name().and_then(|n| n.to_str()).map(str::to_string);
+            if path.extension().is_some_and(|e| e == "optimizer") && !kept.contains(&&name) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// A checkpoint with the optimizer file it names.
+    fn load_whole(&self, path: &Path) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::load_own(path)?;
+        if let Some(name) = checkpoint.meta.get(OPTIMIZER_FILE) {
+            let name = Path::new(name).file_name().unwrap_or_default();
+            let state = Checkpoint::load_own(&self.path.join("checkpoint").join(name))?;
+            checkpoint.tensors.extend(state.tensors);
+        }
+        Ok(checkpoint)
     }
 
     /// Saves the checkpoint of the best epoch so far.
@@ -175,9 +216,10 @@ impl RunDir {
     pub fn load_latest(&mut self) -> Result<Option<Latest>> {
         let mut reasons = Vec::new();
         for path in [self.last(), self.previous()] {
-            match Checkpoint::load_own(&path) {
+            match self.load_whole(&path) {
                 Ok(checkpoint) => {
                     self.last_is_good = path == self.last();
+                    self.optimizer = checkpoint.meta.get(OPTIMIZER_FILE).cloned();
                     let rejected = (!reasons.is_empty()).then(|| reasons.join("; "));
                     return Ok(Some(Latest { checkpoint, path, rejected }));
                 }
@@ -370,6 +412,33 @@ mod tests {
             error.contains("last.safetensors") && error.contains("previous.safetensors"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_optimizer_has_a_file_of_its_own() {
+        let (_folder, mut run) = run();
+        for epoch in 0..4 {
+            let mut whole = checkpoint(epoch);
+            whole.push("optimizer.momentum.w", &[1], TensorData::F32(vec![epoch as f32]));
+            run.save_last(&whole).unwrap();
+        }
+        assert!(Checkpoint::load(&run.last()).unwrap().get("optimizer.momentum.w").is_none());
+        let found = run.load_latest().unwrap().unwrap().checkpoint;
+        let (_, momentum) = found.get("optimizer.momentum.w").unwrap();
+        assert_eq!(*momentum, TensorData::F32(vec![3.0]));
+        let files = || {
+            let all = fs::read_dir(run.path().join("checkpoint")).unwrap().flatten();
+            all.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "optimizer"))
+        };
+        assert_eq!(files().count(), 2);
+        // Without its optimizer file the last checkpoint is no use: the one before is taken.
+        let name = found.meta.get(OPTIMIZER_FILE).unwrap();
+        fs::remove_file(run.path().join("checkpoint").join(name)).unwrap();
+        let path = run.path().to_path_buf();
+        drop(run);
+        let latest = RunDir::resume(&path).unwrap().load_latest().unwrap().unwrap();
+        assert_eq!(epoch(&latest), 2);
+        assert!(latest.rejected.unwrap().contains(".optimizer"));
     }
 
     #[test]
