@@ -63,6 +63,8 @@ pub struct Caps {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_memory: u32,
+    /// The variant to take wherever a family offers one of this name, before its own choice.
+    pub prefer: Option<&'static str>,
 }
 
 impl Caps {
@@ -76,7 +78,14 @@ impl Caps {
             max_binding: 128 << 20,
             max_invocations: 256,
             workgroup_memory: 16 << 10,
+            prefer: None,
         }
+    }
+
+    /// Of the variants a family offers, best first: the preferred one, else the first.
+    pub fn choose<V: Copy>(&self, offered: &[V], name: impl Fn(V) -> &'static str) -> V {
+        let preferred = offered.iter().find(|v| Some(name(**v)) == self.prefer);
+        *preferred.unwrap_or(&offered[0])
     }
 
     /// The one subgroup size the driver will use, where that is known.

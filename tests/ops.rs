@@ -4,52 +4,33 @@
 mod common;
 
 use evenkeel::check::cases::{self, Case};
-use evenkeel::check::device::{self, Place};
-use evenkeel::check::golden::{Golden, Tolerance, compare};
-use evenkeel::check::reference;
+use evenkeel::check::golden::Golden;
+use evenkeel::check::{reference, run};
 use evenkeel::gpu::Gpu;
 use std::path::Path;
 use std::rc::Rc;
 
-fn check(gpu: &Rc<Gpu>, case: &Case) -> Result<(), String> {
-    let inputs = case.inputs();
-    let say = |e: evenkeel::error::Error| format!("{}: {e}", case.name);
-    let expected = reference::run(case.op, &case.attrs, &inputs).map_err(say)?;
-    let grad_outs = case.grad_outs(&expected);
-    let places: &[Option<Place>] =
-        if case.grad { &[Some(Place::End), Some(Place::Middle)] } else { &[None] };
-    for place in places {
-        let grad = place.map(|p| (&grad_outs[0], p));
-        let got = device::run(gpu, case.op, &case.attrs, &inputs, grad).map_err(say)?;
-        for (i, (e, g)) in expected.iter().zip(&got.outputs).enumerate() {
-            let report = compare(e, g, case.tolerance);
-            if !report.ok {
-                return Err(format!("{} out.{i}: {report}", case.name));
-            }
-        }
-        if place.is_none() {
-            continue;
-        }
-        let grads = reference::grads(case.op, &case.attrs, &inputs, &grad_outs).map_err(say)?;
-        for (i, e) in grads.iter().enumerate() {
-            let Some(e) = e else { continue };
-            let Some(g) = &got.grads[i] else {
-                return Err(format!("{} grad_in.{i} ({place:?}): none", case.name));
-            };
-            let report = compare(e, g, case.grad_tolerance);
-            if !report.ok {
-                return Err(format!("{} grad_in.{i} ({place:?}): {report}", case.name));
-            }
+/// The first comparison that is off.
+fn complaint(name: &str, found: evenkeel::error::Result<Vec<run::Finding>>) -> Option<String> {
+    match found {
+        Err(e) => Some(format!("{name}: {e}")),
+        Ok(list) if list.is_empty() => Some(format!("{name}: nothing was compared")),
+        Ok(list) => {
+            let wrong = list.iter().find(|f| !f.report.ok)?;
+            Some(format!("{name} {}: {}", wrong.what, wrong.report))
         }
     }
-    Ok(())
+}
+
+fn check(gpu: &Rc<Gpu>, case: &Case) -> Option<String> {
+    complaint(&case.name, run::case(gpu, case))
 }
 
 fn check_op(op: &str) {
     let gpu = common::gpu();
     let chosen: Vec<Case> = cases::all().into_iter().filter(|c| c.op == op).collect();
     assert!(!chosen.is_empty(), "no case of {op}");
-    let wrong: Vec<String> = chosen.iter().filter_map(|c| check(&gpu, c).err()).collect();
+    let wrong: Vec<String> = chosen.iter().filter_map(|c| check(&gpu, c)).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), chosen.len(), wrong.join("\n"));
 }
 
@@ -83,29 +64,9 @@ fn pytorch_agrees() {
         let path = entry.expect("an entry").path();
         let golden = Golden::read(&path).expect("a golden file");
         files += 1;
-        if let Err(e) = against(&gpu, &golden) {
-            wrong.push(format!("{}: {e}", path.display()));
-        }
+        let name = path.display().to_string();
+        wrong.extend(complaint(&name, run::golden(&gpu, &golden)));
     }
     assert!(files >= 100, "only {files} golden files");
     assert!(wrong.is_empty(), "{} of {files}:\n{}", wrong.len(), wrong.join("\n"));
-}
-
-fn against(gpu: &Rc<Gpu>, golden: &Golden) -> Result<(), String> {
-    let grad = golden.grad_outs.first().and_then(|g| g.as_ref()).map(|g| (&g.array, Place::End));
-    let got = device::run(gpu, &golden.op, &golden.attrs, &golden.arrays(), grad)
-        .map_err(|e| e.to_string())?;
-    let close = |what: String, e, g, t: Tolerance| {
-        let report = compare(e, g, t);
-        if report.ok { Ok(()) } else { Err(format!("{what}: {report}")) }
-    };
-    for (i, e) in golden.outputs.iter().enumerate() {
-        close(format!("out.{i}"), &e.array, &got.outputs[i], golden.tolerance)?;
-    }
-    for (i, e) in golden.grad_ins.iter().enumerate() {
-        let Some(e) = e else { continue };
-        let g = got.grads[i].as_ref().ok_or(format!("grad_in.{i}: none"))?;
-        close(format!("grad_in.{i}"), &e.array, g, golden.grad_tolerance)?;
-    }
-    Ok(())
 }

@@ -37,6 +37,23 @@ pub enum Variant {
     Packed,
 }
 
+impl Variant {
+    /// All variants.
+    pub const ALL: [Variant; 5] =
+        [Variant::Naive, Variant::Register, Variant::Tiled, Variant::Subgroup, Variant::Packed];
+
+    /// The variant's name, as tables and the command line write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Naive => "naive",
+            Variant::Register => "register",
+            Variant::Tiled => "tiled",
+            Variant::Subgroup => "subgroup",
+            Variant::Packed => "packed",
+        }
+    }
+}
+
 /// The variants that this device can run, the best first.
 pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
     let work = u64::from(p.batch) * u64::from(p.m) * u64::from(p.n) * u64::from(p.k);
@@ -46,7 +63,8 @@ pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
         (false, false) => vec![Variant::Tiled, Variant::Register, Variant::Naive],
     };
     if caps.fixed_subgroup() == Some(8) {
-        let pack = if vec4_operands(p) { 1 << 26 } else { 1 << 23 };
+        // Rearranging pays where rows of a large stride crowd into few cache sets, or for lone elements.
+        let pack = if vec4_operands(p) { 1 << 29 } else { 1 << 23 };
         let first = if work < pack || p.m < 64 || p.n < 64 {
             [Variant::Subgroup, Variant::Packed]
         } else {

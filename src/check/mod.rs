@@ -8,3 +8,4 @@ pub mod cases;
 pub mod device;
 pub mod golden;
 pub mod reference;
+pub mod run;

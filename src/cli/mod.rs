@@ -1,5 +1,6 @@
 //! The commands, one file each. Exit codes: 0 done, 2 a wrong request, 1 a failure, 130 Ctrl-C.
 
+mod check;
 mod devices;
 mod eval;
 mod loaded;
@@ -28,6 +29,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Classify images with a checkpoint
     Predict(predict::Args),
+    /// Check every op and kernel variant against the reference, or golden files
+    Check(check::Args),
 }
 
 /// Runs the command line.
@@ -48,5 +51,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Check(args) => check::run(args),
     }
 }

@@ -43,9 +43,9 @@ mod level {
     /// How far the second of a pair is from the first on the way to the next pair's hue.
     pub const HUE_SHIFT: f32 = 0.5;
     /// Spread of the hue within a class (turns).
-    pub const HUE_SPREAD: f32 = 0.3;
+    pub const HUE_SPREAD: f32 = 0.5;
     /// Share of the images that have the shape of their class's partner.
-    pub const BORROWED: f32 = 0.25;
+    pub const BORROWED: f32 = 0.1;
     /// Radius of the shape (pixels).
     pub const RADIUS: (f32, f32) = (7.5, 12.0);
     /// Patches of other classes: most of them, and their radius.

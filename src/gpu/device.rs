@@ -31,6 +31,7 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            prefer: None,
         }
     }
 
@@ -125,6 +126,21 @@ impl Gpu {
     /// Bytes of GPU memory held now and at most so far.
     pub fn memory(&self) -> (u64, u64) {
         (self.memory.now(), self.memory.peak())
+    }
+
+    /// The same device, preferring the kernel variant called `variant`.
+    pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
+        Rc::new(Gpu {
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            pipelines: RefCell::default(),
+            memory: self.memory.clone(),
+            info: self.info.clone(),
+            caps: Caps { prefer: Some(variant), ..self.caps.clone() },
+            failed: self.failed.clone(),
+            in_flight: RefCell::default(),
+            timestamps: self.timestamps,
+        })
     }
 
     /// `name (backend, driver)`.

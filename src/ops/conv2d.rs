@@ -6,7 +6,7 @@
 use super::{dims, misfit};
 use crate::error::Result;
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
-use evenkeel_kernels::conv2d::{Conv2d, Direction, program, variants};
+use evenkeel_kernels::conv2d::{Conv2d, Direction, Variant, program, variants};
 use evenkeel_kernels::{Caps, Program};
 
 /// Stride, padding, dilation (rows, columns) and groups.
@@ -123,7 +123,8 @@ impl Op for Convolution {
     }
 
     fn program(&self, _: &Node, caps: &Caps) -> Program {
-        let variant = variants(&self.shape, self.direction, caps)[0];
+        let offered = variants(&self.shape, self.direction, caps);
+        let variant = caps.choose(&offered, Variant::name);
         program(&self.shape, self.direction, variant, caps)
     }
 

@@ -3,7 +3,7 @@
 use super::{dims, expect, misfit, sum};
 use crate::error::Result;
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
-use evenkeel_kernels::matmul::{Matmul, program, variants};
+use evenkeel_kernels::matmul::{Matmul, Variant, program, variants};
 use evenkeel_kernels::{Caps, Program};
 
 #[derive(Debug)]
@@ -69,7 +69,8 @@ impl Op for Product {
     }
 
     fn program(&self, _: &Node, caps: &Caps) -> Program {
-        program(&self.shape, variants(&self.shape, caps)[0], caps)
+        let variant = caps.choose(&variants(&self.shape, caps), Variant::name);
+        program(&self.shape, variant, caps)
     }
 
     // C = op(A)·op(B): d op(A) = dC·op(B)ᵀ, d op(B) = op(A)ᵀ·dC, each transposed back where needed.

@@ -1,0 +1,98 @@
+//! Runs cases and golden files on a device and says how far each result is from what it should be.
+
+use super::cases::Case;
+use super::device::{self, Place};
+use super::golden::{Golden, Report, Tolerance, compare};
+use super::reference::{self, Array};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use evenkeel_kernels::{conv2d, matmul};
+use std::rc::Rc;
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// `out.0`, `grad_in.1 (middle)`.
+    pub what: String,
+    /// How far off.
+    pub report: Report,
+}
+
+/// The variants of `op` that some device could run, by name; none for an op with one.
+pub fn variants(op: &str) -> Vec<&'static str> {
+    match op {
+        "conv2d" => conv2d::Variant::ALL.iter().map(|v| v.name()).collect(),
+        "linear" | "matmul" => matmul::Variant::ALL.iter().map(|v| v.name()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A case's outputs, and its gradients at the end and in the middle of a graph, against the
+/// reference.
+///
+/// # Errors
+/// What the reference or the device reports.
+pub fn case(gpu: &Rc<Gpu>, case: &Case) -> Result<Vec<Finding>> {
+    let inputs = case.inputs();
+    let expected = reference::run(case.op, &case.attrs, &inputs)?;
+    if !case.grad {
+        let got = device::run(gpu, case.op, &case.attrs, &inputs, None)?;
+        return Ok(outputs(&expected, &got.outputs, case.tolerance));
+    }
+    let grad_outs = case.grad_outs(&expected);
+    let grads = reference::grads(case.op, &case.attrs, &inputs, &grad_outs)?;
+    let mut found = Vec::new();
+    for (place, label) in [(Place::End, ""), (Place::Middle, " (middle)")] {
+        let grad = Some((&grad_outs[0], place));
+        let got = device::run(gpu, case.op, &case.attrs, &inputs, grad)?;
+        found.extend(outputs(&expected, &got.outputs, case.tolerance));
+        found.extend(gradients(&grads, &got.grads, case.grad_tolerance, label));
+    }
+    Ok(found)
+}
+
+/// What a golden file holds against what the device computes from its inputs.
+///
+/// # Errors
+/// An op or attribute that is not supported, by name; what the device reports.
+pub fn golden(gpu: &Rc<Gpu>, file: &Golden) -> Result<Vec<Finding>> {
+    let grad = file.grad_outs.first().and_then(Option::as_ref).map(|g| (&g.array, Place::End));
+    let got = device::run(gpu, &file.op, &file.attrs, &file.arrays(), grad)?;
+    let expected: Vec<Array> = file.outputs.iter().map(|t| t.array.clone()).collect();
+    let grads: Vec<Option<Array>> =
+        file.grad_ins.iter().map(|g| g.as_ref().map(|t| t.array.clone())).collect();
+    let mut found = outputs(&expected, &got.outputs, file.tolerance);
+    found.extend(gradients(&grads, &got.grads, file.grad_tolerance, ""));
+    Ok(found)
+}
+
+fn outputs(expected: &[Array], got: &[Array], tolerance: Tolerance) -> Vec<Finding> {
+    let empty = Array::new([0], Vec::new());
+    expected
+        .iter()
+        .enumerate()
+        .map(|(i, e)| Finding {
+            what: format!("out.{i}"),
+            report: compare(e, got.get(i).unwrap_or(&empty), tolerance),
+        })
+        .collect()
+}
+
+/// A gradient that should be there and is not compares as an empty one, which fails.
+fn gradients(
+    expected: &[Option<Array>],
+    got: &[Option<Array>],
+    tolerance: Tolerance,
+    label: &str,
+) -> Vec<Finding> {
+    let empty = Array::new([0], Vec::new());
+    expected
+        .iter()
+        .enumerate()
+        .filter_map(|(i, e)| {
+            let found = got.get(i).and_then(Option::as_ref).unwrap_or(&empty);
+            let report = compare(e.as_ref()?, found, tolerance);
+            Some(Finding { what: format!("grad_in.{i}{label}"), report })
+        })
+        .collect()
+}
