@@ -9,7 +9,7 @@ use crate::optim::SgdOptions;
 use crate::train::checkpoint::{Checkpoint, TensorData};
 use crate::train::config::{BiasStart, Config, Head, Norm};
 use crate::train::session::{LossSpec, Session};
-use crate::train::trainer::{About, at_file, floats};
+use crate::train::about::{About, at_file, floats};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -81,7 +81,6 @@ pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
     let spec = about.spec(BiasStart::Zero)?;
     let session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0)?;
     session.params.import(&floats(&file)).map_err(|e| at_file(path, e))?;
-    drop(spec);
     Ok(Loaded { about, config, session })
 }
 

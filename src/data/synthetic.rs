@@ -33,9 +33,9 @@ mod level {
     /// Stripe direction of the first of a pair of classes, and how far the other is turned from it
     /// (turns; a quarter is upright).
     pub const DIRECTION: (f32, f32) = (0.02, 0.08);
-    pub const TURN: f32 = 0.13;
+    pub const TURN: f32 = 0.17;
     /// Spread of the direction within a class.
-    pub const DIRECTION_SPREAD: f32 = 0.06;
+    pub const DIRECTION_SPREAD: f32 = 0.04;
     /// Stripe widths (pixels a period) of the pairs, and the factor of the second of a pair.
     pub const PERIOD: (f32, f32) = (4.5, 7.5);
     pub const PERIOD_FACTOR: f32 = 1.3;
@@ -43,16 +43,16 @@ mod level {
     /// How far the second of a pair is from the first on the way to the next pair's hue.
     pub const HUE_SHIFT: f32 = 0.5;
     /// Spread of the hue within a class (turns).
-    pub const HUE_SPREAD: f32 = 0.5;
+    pub const HUE_SPREAD: f32 = 0.14;
     /// Share of the images that have the shape of their class's partner.
-    pub const BORROWED: f32 = 0.1;
+    pub const BORROWED: f32 = 0.0;
     /// Radius of the shape (pixels).
     pub const RADIUS: (f32, f32) = (7.5, 12.0);
     /// Patches of other classes: most of them, and their radius.
-    pub const PATCHES: usize = 4;
+    pub const PATCHES: usize = 3;
     pub const PATCH_RADIUS: (f32, f32) = (2.5, 5.0);
     /// Noise of a pixel, on a scale to 1.
-    pub const NOISE: f32 = 0.16;
+    pub const NOISE: f32 = 0.10;
 }
 
 /// Makes the training images that the long-tailed choice keeps, and a balanced test set.

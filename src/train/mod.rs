@@ -3,6 +3,7 @@
 //! [`config`] → [`trainer::run`] (data to the device, a [`session::Session`] with its plans, epochs)
 //! → [`metrics`], [`run_dir`] (checkpoints, `metrics.jsonl`), [`events`] (TensorBoard), [`progress`].
 
+pub mod about;
 pub mod atomic;
 pub mod checkpoint;
 pub mod config;

@@ -4,8 +4,9 @@
 //! position in the epoch); order, augmentation and learning rate are functions of (seed, epoch,
 //! position), so a resumed run computes the same bits as an unbroken one.
 
+use super::about::{About, Position, at_file, floats, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, BiasStart, ClassWeights, Config, Head, Norm};
+use super::config::{Augment, ClassWeights, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::metrics::{Confusion, Summary};
@@ -16,11 +17,10 @@ use super::session::{LossSpec, Session};
 use crate::data::{self, Splits, sampler::epoch_order};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform, mib};
-use crate::nn::{self, MOMENTUM_PREFIX, NormLayers, Norms, Spec};
+use crate::nn::MOMENTUM_PREFIX;
 use crate::optim::{Sgd, SgdOptions};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,88 +48,6 @@ pub struct Outcome {
     pub summary: Option<Summary>,
     /// Class names and training counts.
     pub classes: Vec<(String, usize)>,
-}
-
-/// Position and sums that a checkpoint carries beside its tensors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// Optimizer steps taken.
-    pub step: u32,
-    /// Epoch under way, from 0.
-    pub epoch: usize,
-    /// Samples of it already seen.
-    pub seen: usize,
-    /// Σ loss·samples over them.
-    pub loss_sum: f64,
-    /// How many of them were classified right.
-    pub correct: usize,
-    /// Best overall accuracy so far.
-    pub best: f64,
-    /// `num_batches_tracked` of the parameters started from.
-    pub tracked: i64,
-}
-
-/// Everything needed to rebuild the network of a checkpoint, kept in its metadata.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct About {
-    /// Model name.
-    pub model: String,
-    /// bn or nbn.
-    pub norm: Norm,
-    /// Which layers are normalized.
-    pub nbn_layers: String,
-    /// linear or lr.
-    pub head: Head,
-    /// Class names.
-    pub classes: Vec<String>,
-    /// Training images of each class.
-    pub counts: Vec<usize>,
-    /// Channels, rows, columns.
-    pub shape: [usize; 3],
-    /// Mean of each channel.
-    pub mean: [f32; 3],
-    /// Standard deviation of each channel.
-    pub std: [f32; 3],
-}
-
-impl About {
-    fn new(config: &Config, splits: &Splits) -> Self {
-        About {
-            model: config.model.model.clone(),
-            norm: config.model.norm,
-            nbn_layers: config.model.nbn_layers.clone(),
-            head: config.model.head,
-            classes: splits.train.classes.clone(),
-            counts: splits.counts.clone(),
-            shape: splits.train.shape,
-            mean: splits.train.mean,
-            std: splits.train.std,
-        }
-    }
-
-    /// The network; `start` matters only to a fresh one.
-    ///
-    /// # Errors
-    /// A pattern of layers that is empty.
-    pub fn spec(&self, start: BiasStart) -> Result<Spec<'_>> {
-        let kind = match self.norm {
-            Norm::Bn => nn::NormKind::Bn,
-            Norm::Nbn => nn::NormKind::Nbn,
-        };
-        let start = match start {
-            BiasStart::Zero => nn::BiasStart::Zero,
-            BiasStart::Random => nn::BiasStart::Random,
-        };
-        Ok(Spec {
-            model: &self.model,
-            classes: self.classes.len(),
-            head: match self.head {
-                Head::Linear => nn::Head::Linear,
-                Head::Lr => nn::Head::Lr,
-            },
-            norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
-        })
-    }
 }
 
 /// Steps between two looks at losses and alarm when no one asks for more.
@@ -189,7 +107,6 @@ impl<'a> Trainer<'a> {
         let seed = config.train.seed;
         let spec = about.spec(config.model.nbn_bias_start)?;
         let session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
-        drop(spec);
         let train = DeviceSet::upload(&gpu, &splits.train)?;
         let test = DeviceSet::upload(&gpu, &splits.test)?;
         let epochs = config.train.epochs;
@@ -289,13 +206,13 @@ impl<'a> Trainer<'a> {
         let noted = self.at.seen;
         while self.at.seen < end {
             if config.train.max_steps.is_some_and(|m| self.at.step as usize >= m) {
-                self.look(lr, true)?;
+                self.look(lr)?;
                 self.count_correct(&order, noted)?;
                 self.save()?;
                 return Ok(true);
             }
             if self.options.stop.load(Ordering::Relaxed) {
-                self.look(lr, true)?;
+                self.look(lr)?;
                 self.count_correct(&order, noted)?;
                 self.save()?;
                 self.progress.finish();
@@ -320,7 +237,7 @@ impl<'a> Trainer<'a> {
             self.at.seen += now;
             self.progress_step(lr, now)?;
         }
-        self.look(lr, true)?;
+        self.look(lr)?;
         self.count_correct(&order, noted)?;
         let rate = images as f64 / began.elapsed().as_secs_f64();
         self.end_epoch(lr, end, rate)?;
@@ -329,14 +246,14 @@ impl<'a> Trainer<'a> {
 
     fn progress_step(&mut self, lr: f64, images: usize) -> Result<()> {
         let every = self.config.train.log_steps.map_or(LOOK, |s| (s as u32).min(LOOK));
-        let loss = if self.at.step.is_multiple_of(every) { self.look(lr, false)? } else { None };
+        let loss = if self.at.step.is_multiple_of(every) { self.look(lr)? } else { None };
         self.progress.step(loss, images);
         Ok(())
     }
 
     /// Reads the losses since the last look, adds them up, writes step lines, and stops the run if
     /// something was not finite. `images` of each step follow from its position.
-    fn look(&mut self, lr: f64, _end: bool) -> Result<Option<f32>> {
+    fn look(&mut self, lr: f64) -> Result<Option<f32>> {
         if self.looked == self.at.step {
             return Ok(None);
         }
@@ -465,10 +382,9 @@ impl<'a> Trainer<'a> {
             }
             file.push(name, &shape, TensorData::F32(data));
         }
-        let text = |v: &Value| v.to_string();
         file.meta.insert("config".into(), self.config.to_toml()?);
-        file.meta.insert("about".into(), text(&to_json(&self.about)?));
-        file.meta.insert("position".into(), text(&to_json(&self.at)?));
+        file.meta.insert("about".into(), text(&self.about)?);
+        file.meta.insert("position".into(), text(&self.at)?);
         Ok(file)
     }
 
@@ -530,35 +446,6 @@ fn loss_spec(config: &Config, counts: &[usize]) -> LossSpec {
         counts.iter().map(|c| (tau * share(c).ln()) as f32).collect()
     });
     LossSpec { weights, offsets, label_smoothing: config.loss.label_smoothing as f32 }
-}
-
-fn to_json(value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| Error::Failure(format!("metadata: {e}")))
-}
-
-/// The float tensors of a file, as [`crate::nn::Params::import`] takes them.
-pub fn floats(file: &Checkpoint) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-    file.tensors
-        .iter()
-        .filter_map(|(name, shape, data)| match data {
-            TensorData::F32(v) => Some((name.clone(), shape.clone(), v.clone())),
-            _ => None,
-        })
-        .collect()
-}
-
-/// `num_batches_tracked` of a file's batch norms (they all agree), 0 without any.
-fn tracked(file: &Checkpoint) -> i64 {
-    let found = file.tensors.iter().find_map(|(name, _, data)| match data {
-        TensorData::I64(v) if name.ends_with("num_batches_tracked") => v.first().copied(),
-        _ => None,
-    });
-    found.unwrap_or(0)
-}
-
-/// An import error, with the file it came from.
-pub fn at_file(path: &Path, error: Error) -> Error {
-    Error::data(path, error.to_string())
 }
 
 // The ring must hold the losses between two looks.

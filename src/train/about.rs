@@ -1,0 +1,123 @@
+//! What a checkpoint says beside its tensors: the network it belongs to, so that `eval` and `predict`
+//! need nothing else, and the position in the run, so that `--resume` goes on from there.
+
+use super::checkpoint::{Checkpoint, TensorData};
+use super::config::{BiasStart, Config, Head, Norm};
+use crate::data::Splits;
+use crate::error::{Error, Result};
+use crate::nn::{self, NormLayers, Norms, Spec};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Position and sums that a checkpoint carries beside its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Optimizer steps taken.
+    pub step: u32,
+    /// Epoch under way, from 0.
+    pub epoch: usize,
+    /// Samples of it already seen.
+    pub seen: usize,
+    /// Σ loss·samples over them.
+    pub loss_sum: f64,
+    /// How many of them were classified right.
+    pub correct: usize,
+    /// Best overall accuracy so far.
+    pub best: f64,
+    /// `num_batches_tracked` of the parameters started from.
+    pub tracked: i64,
+}
+
+/// Everything needed to rebuild the network of a checkpoint, kept in its metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Model name.
+    pub model: String,
+    /// bn or nbn.
+    pub norm: Norm,
+    /// Which layers are normalized.
+    pub nbn_layers: String,
+    /// linear or lr.
+    pub head: Head,
+    /// Class names.
+    pub classes: Vec<String>,
+    /// Training images of each class.
+    pub counts: Vec<usize>,
+    /// Channels, rows, columns.
+    pub shape: [usize; 3],
+    /// Mean of each channel.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel.
+    pub std: [f32; 3],
+}
+
+impl About {
+    /// Of the network that `config` trains on `splits`.
+    pub fn new(config: &Config, splits: &Splits) -> Self {
+        About {
+            model: config.model.model.clone(),
+            norm: config.model.norm,
+            nbn_layers: config.model.nbn_layers.clone(),
+            head: config.model.head,
+            classes: splits.train.classes.clone(),
+            counts: splits.counts.clone(),
+            shape: splits.train.shape,
+            mean: splits.train.mean,
+            std: splits.train.std,
+        }
+    }
+
+    /// The network; `start` matters only to a fresh one.
+    ///
+    /// # Errors
+    /// A pattern of layers that is empty.
+    pub fn spec(&self, start: BiasStart) -> Result<Spec<'_>> {
+        let kind = match self.norm {
+            Norm::Bn => nn::NormKind::Bn,
+            Norm::Nbn => nn::NormKind::Nbn,
+        };
+        let start = match start {
+            BiasStart::Zero => nn::BiasStart::Zero,
+            BiasStart::Random => nn::BiasStart::Random,
+        };
+        Ok(Spec {
+            model: &self.model,
+            classes: self.classes.len(),
+            head: match self.head {
+                Head::Linear => nn::Head::Linear,
+                Head::Lr => nn::Head::Lr,
+            },
+            norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
+        })
+    }
+}
+
+/// A metadata entry.
+pub(super) fn text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Failure(format!("metadata: {e}")))
+}
+
+/// The float tensors of a file, as [`crate::nn::Params::import`] takes them.
+pub fn floats(file: &Checkpoint) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    file.tensors
+        .iter()
+        .filter_map(|(name, shape, data)| match data {
+            TensorData::F32(v) => Some((name.clone(), shape.clone(), v.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `num_batches_tracked` of a file's batch norms (they all agree), 0 without any.
+pub(super) fn tracked(file: &Checkpoint) -> i64 {
+    let found = file.tensors.iter().find_map(|(name, _, data)| match data {
+        TensorData::I64(v) if name.ends_with("num_batches_tracked") => v.first().copied(),
+        _ => None,
+    });
+    found.unwrap_or(0)
+}
+
+/// An import error, with the file it came from.
+pub fn at_file(path: &Path, error: Error) -> Error {
+    Error::data(path, error.to_string())
+}
