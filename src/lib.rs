@@ -20,8 +20,8 @@
 pub mod data;
 pub mod train;
 
-pub mod nn;
 pub mod check;
+pub mod nn;
 pub mod optim;
 
 pub mod ops;

@@ -49,8 +49,23 @@ macro_rules! ops {
 }
 
 ops!(
-    conv2d, linear, matmul, batch_norm, normalized_batch_norm, relu, add, mul, max_pool2d,
-    avg_pool2d, global_avg_pool, softmax, log_softmax, cross_entropy, sum, mean, reshape,
+    conv2d,
+    linear,
+    matmul,
+    batch_norm,
+    normalized_batch_norm,
+    relu,
+    add,
+    mul,
+    max_pool2d,
+    avg_pool2d,
+    global_avg_pool,
+    softmax,
+    log_softmax,
+    cross_entropy,
+    sum,
+    mean,
+    reshape,
     shortcut_a,
 );
 

@@ -4,6 +4,7 @@ use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, 
 use crate::{Arg, Launch, Program, Source};
 
 const GATHER: Source = source!("conv2d/gather.wgsl");
+const PHASES: Source = source!("conv2d/phases.wgsl");
 const GATHER_WEIGHTS: Source = source!("conv2d/gather_weights.wgsl");
 
 pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
@@ -16,16 +17,11 @@ pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
     let phases = if data { s.stride } else { [1, 1] };
     let out = if data { s.ci } else { s.co } / s.groups;
     let c = if out <= 16 { 16 } else { 32 };
-    let step = |i: usize| if data { s.stride[i] / gcd(s.stride[i], s.dilation[i]) } else { 1 };
     let mut p = Program::default();
     let packed = pack(&mut p, s, Weights { transpose: data, flip: false, block: c });
     let units = words([s.n, height.div_ceil(phases[0]), width.div_ceil(phases[1]).div_ceil(4), 1]);
-    let launch = geometry(Launch::new(GATHER, "main"), s)
-        .constant("DATA", data)
-        .constant("C", c)
-        .constant("TAP_STEP_H", step(0))
-        .constant("TAP_STEP_W", step(1))
-        .with_subgroups();
+    let launch =
+        phased(Launch::new(GATHER, "main"), s, direction).constant("C", c).with_subgroups();
     let mut launch = linear(costed(launch, s, direction), units, 8);
     launch.grid[2] = phases[0] * phases[1] * s.groups * out.div_ceil(c);
     p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
@@ -41,6 +37,17 @@ fn weights(s: &Conv2d) -> Program {
         .with_subgroups()
         .grid(taps, channels, parts);
     split(s, costed(launch, s, Direction::BackwardWeights), parts)
+}
+
+/// The constants and the include of a kernel that gathers by phases (`phases.wgsl`).
+pub(super) fn phased(launch: Launch, s: &Conv2d, direction: Direction) -> Launch {
+    let data = direction == Direction::BackwardData;
+    let step = |i: usize| if data { s.stride[i] / gcd(s.stride[i], s.dilation[i]) } else { 1 };
+    geometry(launch, s)
+        .constant("DATA", data)
+        .constant("TAP_STEP_H", step(0))
+        .constant("TAP_STEP_W", step(1))
+        .part("phases", PHASES)
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

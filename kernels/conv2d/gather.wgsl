@@ -3,9 +3,7 @@
 //   forward        y[n,co,i,j]   = sum over ci,kh,kw of x[n, ci, i*SH+kh*DH-PH, j*SW+kw*DW-PW] * w[co,ci,kh,kw]
 //   backward-data  dx[n,ci,h,w]  = sum over co and the taps that reach (h,w) of dy * w
 //
-// Backward-data is cut into phases: the pixels h = i*SH+ph, w = j*SW+pw of one phase are reached by
-// the same taps, kh with (ph+PH-kh*DH) divisible by SH, from dy row i + (ph+PH-kh*DH)/SH; so no
-// tap is computed in vain.
+// Backward-data runs phase by phase (phases.wgsl).
 //
 // Mapping: a workgroup is one subgroup of 8 lanes. A lane computes 4 neighbouring positions (i, j..j+3)
 // of a phase for C channels; for each tap and input channel it gathers 4 pixels, the subgroup loads
@@ -13,41 +11,19 @@
 // Grid: x, y: workgroups over units of 4 positions, folded; z: phase, group, block of C channels.
 // Bindings: 0 x or dy, 1 packed weights (pack.wgsl), 2 y or dx.
 
+#include "phases"
 #include "subgroup.wgsl"
 
 @group(0) @binding(0) var<storage, read> image: array<f32>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
-const IN: u32 = select(CI, CO, DATA) / GROUPS;
-const OUT: u32 = select(CO, CI, DATA) / GROUPS;
-const IMAGE: vec2<u32> = vec2<u32>(select(H, HO, DATA), select(W, WO, DATA));
-const RESULT: vec2<u32> = vec2<u32>(select(HO, H, DATA), select(WO, W, DATA));
-const PHASES: vec2<u32> = vec2<u32>(select(1u, SH, DATA), select(1u, SW, DATA));
-const LATTICE: vec2<u32> = (RESULT + PHASES - 1u) / PHASES;
 const QUADS: u32 = (LATTICE.y + 3u) / 4u;
 const BLOCKS: u32 = (OUT + C - 1u) / C;
-const TAPS: u32 = KH * KW;
 
 var<private> acc: array<vec4<f32>, 32>;
 var<private> packed: vec4<f32>;
 var<private> pixels: vec4<f32>;
-
-// The image coordinate under position i (of its phase) and tap k; wraps to a large value outside.
-fn coordinate(i: u32, phase: u32, k: u32, stride: u32, pad: u32, dilation: u32) -> u32 {
-    if DATA { return i + bitcast<u32>((i32(phase + pad) - i32(k * dilation)) / i32(stride)); }
-    return i * stride + k * dilation - pad;
-}
-
-// The first tap that reaches a phase; taps follow at the distance given by Rust (TAP_STEP).
-fn first_tap(phase: u32, stride: u32, pad: u32, dilation: u32, taps: u32, step: u32) -> u32 {
-    if !DATA { return 0u; }
-    var first = taps;
-    for (var k = 0u; k < min(step, taps); k++) {
-        if (phase + pad + k * (stride - 1u) * dilation) % stride == 0u { first = min(first, k); }
-    }
-    return first;
-}
 
 fn channel(c: u32) {
     acc[c] += subgroupShuffle(packed[c % 4u], c / 4u) * pixels;
@@ -81,12 +57,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     var share = (group * BLOCKS + block) * IN * TAPS * (C / 4u);
     for (var in = 0u; in < IN; in++) {
         for (var kh = kh0; kh < KH; kh += TAP_STEP_H) {
-            let row = coordinate(i, phase.x, kh, SH, PH, DH);
+            let row = i * PIXEL_STEP.x + tap_offset(phase.x, kh, SH, PH, DH);
             for (var kw = kw0; kw < KW; kw += TAP_STEP_W) {
                 let tap = kh * KW + kw;
                 packed = weight[min(share + tap * (C / 4u) + lane, arrayLength(&weight) - 1u)];
-                let at0 = coordinate(j, phase.y, kw, SW, PW, DW);
-                let at = at0 + vec4<u32>(0u, 1u, 2u, 3u) * select(SW, 1u, DATA);
+                let at = (j + vec4<u32>(0u, 1u, 2u, 3u)) * PIXEL_STEP.y
+                    + tap_offset(phase.y, kw, SW, PW, DW);
                 let inside = (at < vec4<u32>(IMAGE.y)) & vec4<bool>(row < IMAGE.x);
                 let source = min(plane + row * IMAGE.y + at, vec4<u32>(last));
                 pixels = vec4<f32>(image[source.x], image[source.y], image[source.z], image[source.w]);

@@ -7,6 +7,7 @@
 mod direct;
 mod gather;
 mod rows;
+mod tiled;
 
 use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
@@ -53,7 +54,9 @@ pub enum Direction {
 pub enum Variant {
     /// By definition: portable, any shape.
     Direct,
-    /// 3x3 with stride 1 on subgroups of 8: rows of pixels in lanes, weights by shuffle.
+    /// Implicit GEMM in workgroup tiles: portable, any shape, made for real GPUs.
+    Tiled,
+    /// 3x3 with stride 1 or 2 on subgroups of 8: rows of pixels in lanes, weights by shuffle.
     Rows,
     /// Any shape on subgroups of 8: pixels gathered one by one, weights by shuffle.
     Gather,
@@ -61,12 +64,13 @@ pub enum Variant {
 
 impl Variant {
     /// All variants.
-    pub const ALL: [Variant; 3] = [Variant::Direct, Variant::Rows, Variant::Gather];
+    pub const ALL: [Variant; 4] = [Variant::Direct, Variant::Tiled, Variant::Rows, Variant::Gather];
 
     /// The variant's name, as tables and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
             Variant::Direct => "direct",
+            Variant::Tiled => "tiled",
             Variant::Rows => "rows",
             Variant::Gather => "gather",
         }
@@ -112,14 +116,20 @@ impl Conv2d {
 
 /// All variants that can run `shape` on a device with `caps`; the first is the choice for it.
 pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Variant> {
+    let _ = direction;
     let mut found = Vec::new();
-    if caps.fixed_subgroup() == Some(8) && rows::fits(shape, direction) {
-        found.push(Variant::Rows);
-    }
     if caps.fixed_subgroup() == Some(8) {
+        if rows::fits(shape) {
+            found.push(Variant::Rows);
+        }
         found.push(Variant::Gather);
     }
-    found.push(Variant::Direct);
+    if caps.software {
+        found.extend([Variant::Direct, Variant::Tiled]);
+    } else {
+        found.splice(0..0, [Variant::Tiled]);
+        found.push(Variant::Direct);
+    }
     found
 }
 
@@ -128,6 +138,7 @@ pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Ca
     let _ = caps;
     match variant {
         Variant::Direct => direct::program(shape, direction),
+        Variant::Tiled => tiled::program(shape, direction),
         Variant::Rows => rows::program(shape, direction),
         Variant::Gather => gather::program(shape, direction),
     }
@@ -229,6 +240,6 @@ fn pack(p: &mut Program, s: &Conv2d, how: Weights) -> Arg {
 /// Into how many shares backward-weights on subgroups cuts `units` of work so that, times `blocks`,
 /// the cores of a software device are evenly busy.
 fn shares(blocks: u32, units: u32) -> u32 {
-    const WORKGROUPS: u32 = 64;
+    const WORKGROUPS: u32 = 16;
     WORKGROUPS.div_ceil(blocks).min(units.div_ceil(4))
 }

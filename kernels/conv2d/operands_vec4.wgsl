@@ -3,8 +3,9 @@
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+@group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
 fn x_length() -> u32 { return arrayLength(&x) * 4u; }
 fn x_quad(at: u32) -> vec4<f32> { return x[at / 4u]; }
+fn x_pixel(at: u32) -> f32 { return x[at / 4u][at % 4u]; }
 fn dy_quad(at: u32) -> vec4<f32> { return dy[at / 4u]; }

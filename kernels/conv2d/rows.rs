@@ -1,60 +1,100 @@
-//! 3x3, stride 1, on subgroups of 8 (`rows.wgsl`).
+//! 3x3 with stride 1 or 2 on subgroups of 8 (`rows.wgsl`, `rows_up.wgsl`, `weights_rows.wgsl`).
 
-use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, split, words};
+use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, words};
 use crate::{Arg, Launch, Program, Source};
 
 const ROWS: Source = source!("conv2d/rows.wgsl");
+const ROWS_UP: Source = source!("conv2d/rows_up.wgsl");
 const WEIGHTS: Source = source!("conv2d/weights_rows.wgsl");
+const SUM_BLOCKS: Source = source!("conv2d/sum_blocks.wgsl");
 const OPERANDS_VEC4: Source = source!("conv2d/operands_vec4.wgsl");
 const OPERANDS_ANY: Source = source!("conv2d/operands_any.wgsl");
 const QUADS_VEC4: Source = source!("conv2d/quads_vec4.wgsl");
 const QUADS_ANY: Source = source!("conv2d/quads_any.wgsl");
 
-pub(super) fn fits(s: &Conv2d, direction: Direction) -> bool {
+pub(super) fn fits(s: &Conv2d) -> bool {
     (s.kh, s.kw) == (3, 3)
-        && (s.stride == [1, 1] || direction == Direction::BackwardWeights && s.stride == [2, 2])
+        && (s.stride == [1, 1] || s.stride == [2, 2])
         && s.dilation == [1, 1]
         && s.pad == [1, 1]
         && s.groups == 1
 }
 
 pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
-    if direction == Direction::BackwardWeights {
-        return weights(s);
+    match direction {
+        Direction::BackwardWeights => weights(s),
+        Direction::BackwardData if s.stride == [2, 2] => up(s),
+        _ => forward(s, direction),
     }
+}
+
+/// The quads of image and result: as vec4 where both rows are whole quads.
+fn quads(width: u32, other: u32) -> Source {
+    if width.is_multiple_of(4) && other.is_multiple_of(4) { QUADS_VEC4 } else { QUADS_ANY }
+}
+
+/// Forward, and backward-data with stride 1 as a forward with flipped, transposed weights.
+fn forward(s: &Conv2d, direction: Direction) -> Program {
     let flip = direction == Direction::BackwardData;
-    let (input, output) = if flip { (s.co, s.ci) } else { (s.ci, s.co) };
-    let (c, r) = if output <= 8 { (8, 4) } else { (16, 2) };
-    let view = Conv2d { ci: input, co: output, ..*s };
+    let view = if flip { Conv2d { ci: s.co, co: s.ci, ..*s } } else { *s };
+    let (ho, wo) = s.out_hw();
+    let c = if view.co <= 8 { 8 } else { 16 };
+    let r = if s.stride == [1, 1] && ho > 2 { 4 } else { 2 };
     let mut p = Program::default();
     let packed = pack(&mut p, s, Weights { transpose: flip, flip, block: c });
-    let units = words([s.n, s.h.div_ceil(r), s.w.div_ceil(4), 1]);
-    let quads = if s.w.is_multiple_of(4) { QUADS_VEC4 } else { QUADS_ANY };
+    let units = words([s.n, ho.div_ceil(r), wo.div_ceil(4), 1]);
     let launch = geometry(Launch::new(ROWS, "main"), &view)
+        .constant("STRIDE", s.stride[0])
         .constant("C", c)
         .constant("R", r)
-        .part("quads", quads)
+        .part("quads", quads(s.w, wo))
         .with_subgroups();
     let mut launch = linear(costed(launch, s, direction), units, 8);
-    launch.grid[2] = output.div_ceil(c);
+    launch.grid[2] = view.co.div_ceil(c);
+    p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
+    p
+}
+
+/// Backward-data with stride 2: all four phases of dx from one pass over dy.
+fn up(s: &Conv2d) -> Program {
+    let mut p = Program::default();
+    let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block: 16 });
+    let units = words([s.n, s.h.div_ceil(2), s.w.div_ceil(2).div_ceil(4), 1]);
+    let launch = geometry(Launch::new(ROWS_UP, "main"), s)
+        .part("quads", quads(s.w, s.out_hw().1))
+        .with_subgroups();
+    let mut launch = linear(costed(launch, s, Direction::BackwardData), units, 8);
+    launch.grid[2] = s.ci.div_ceil(16);
     p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
     p
 }
 
 /// Backward-weights: blocks of 8 input and 16 output channels, the batch's rows cut into shares.
 fn weights(s: &Conv2d) -> Program {
+    const BLOCK: u32 = 16;
     let (ho, wo) = s.out_hw();
-    let blocks = s.ci.div_ceil(8) * s.co.div_ceil(16);
-    let wide = s.stride == [1, 1] && (5..=8).contains(&wo);
-    let bands = s.n * ho.div_ceil(if wide { 1 } else { 2 });
-    let parts = shares(blocks, bands);
+    let blocks = s.ci.div_ceil(8) * s.co.div_ceil(BLOCK);
+    let rows = s.n * wo.div_ceil(8) * ho;
+    let parts = shares(blocks, rows);
     let aligned = s.w.is_multiple_of(4) && wo.is_multiple_of(4);
     let operands = if aligned { OPERANDS_VEC4 } else { OPERANDS_ANY };
     let launch = geometry(Launch::new(WEIGHTS, "main"), s)
         .constant("STRIDE", s.stride[0])
-        .constant("WIDE", wide)
         .part("operands", operands)
         .with_subgroups()
-        .grid(s.ci.div_ceil(8), s.co.div_ceil(16), parts);
-    split(s, costed(launch, s, Direction::BackwardWeights), parts)
+        .grid(s.ci.div_ceil(8), s.co.div_ceil(BLOCK), parts);
+    let launch = costed(launch, s, Direction::BackwardWeights);
+    let len = s.co.div_ceil(BLOCK) as usize * words([s.ci, BLOCK, 9, parts]);
+    let mut p = Program::default();
+    let partial = p.temp(len);
+    p.push(launch, [Arg::In(0), Arg::In(1), partial]);
+    let one = s.weight_words();
+    let sum = Launch::new(SUM_BLOCKS, "main")
+        .constant("CI", s.ci)
+        .constant("CO", s.co)
+        .constant("C", BLOCK)
+        .constant("TAPS", 9u32)
+        .cost(len as u64, 4 * len as u64, 4 * one as u64);
+    p.push(linear(sum, one, 64), [partial, Arg::Out(0)]);
+    p
 }

@@ -1,16 +1,18 @@
-// 3x3 convolution with stride 1, straight from rows of NCHW:
+// 3x3 convolution with stride 1 or 2 and padding 1, straight from rows of NCHW:
 //
-//   y[n,co,h,w] = sum over ci,kh,kw of x[n, ci, h+kh-PH, w+kw-PW] * w[co,ci,kh,kw],   PH, PW <= 1
+//   y[n,co,h,w] = sum over ci,kh,kw of x[n, ci, h*STRIDE+kh-1, w*STRIDE+kw-1] * w[co,ci,kh,kw]
 //
-// (backward-data is this with flipped, transposed weights and padding 2-PH, 2-PW.)
+// (backward-data with stride 1 is this with flipped, transposed weights.)
 //
-// Mapping: a workgroup is one subgroup of 8 lanes. A lane computes R rows of 4 neighbouring pixels
-// for C output channels: R*C vec4 accumulators. For each input channel it loads R+2 rows of 4
-// pixels and takes the pixel to the left and right from the lanes beside it; the C*9 weights are
-// loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.
-// Units (4 x R pixels) are numbered column first, then row, then image, 8 to a workgroup.
+// Mapping: a workgroup is one subgroup of 8 lanes. A lane computes a unit of R rows x 4 columns of y
+// for C output channels: R*C vec4 accumulators. For each input channel it loads the rows of x under
+// its unit and takes the pixels to the left and right from the lanes beside it; where a subgroup
+// holds several bands of units, rows above and below come from other lanes too. The C*9 weights
+// are loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.
+// Units are numbered column first, then band, then image; 8 to a workgroup.
 // Grid: x, y: workgroups over units, folded; z: blocks of C output channels.
-// Bindings: 0 x, 1 packed weights (pack.wgsl), 2 y.
+// Bindings: 0 x, 1 packed weights (pack.wgsl), 2 y. C is 8 or 16; R is 2 or 4.
+// The batch size follows from the length of binding 0.
 
 #include "quads"
 #include "subgroup.wgsl"
@@ -20,20 +22,22 @@
 const QUADS: u32 = (WO + 3u) / 4u;                  // units in a row
 const BANDS: u32 = (HO + R - 1u) / R;               // units in a column
 const WHOLE_ROWS: bool = 8u % QUADS == 0u;          // no row of units crosses a subgroup
+const STACK: u32 = select(1u, 8u / QUADS, WHOLE_ROWS && STRIDE == 1u);  // bands in a subgroup
+const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
 var<private> acc: array<vec4<f32>, 64>;             // [C][R]
 var<private> packed: array<vec4<f32>, 5>;           // this lane's share of the weights
-var<private> left: array<vec4<f32>, 6>;             // columns w-1 .. w+2 of rows h-1 .. h+R
-var<private> middle: array<vec4<f32>, 6>;           // columns w .. w+3
-var<private> right: array<vec4<f32>, 6>;            // columns w+1 .. w+4
+var<private> left: array<vec4<f32>, 6>;             // the pixels under kw 0, for each row of x
+var<private> middle: array<vec4<f32>, 6>;           // under kw 1
+var<private> right: array<vec4<f32>, 6>;            // under kw 2
+
+fn load_weights(i: u32, at: u32) {
+    packed[i] = weight[min(at + i * 8u, arrayLength(&weight) - 1u)];
+}
 
 fn weight_of(tap: u32, c: u32) -> f32 {
     let at = tap * C + c;
     return subgroupShuffle(packed[at / 32u][at % 4u], at / 4u % 8u);
-}
-
-fn load_weights(i: u32, at: u32) {
-    packed[i] = weight[min(at + i * 8u, arrayLength(&weight) - 1u)];
 }
 
 fn channel(c: u32) {
@@ -46,15 +50,14 @@ fn channel(c: u32) {
     let w6 = weight_of(6u, c);
     let w7 = weight_of(7u, c);
     let w8 = weight_of(8u, c);
+    const S = STRIDE;
     let a = c * R;
     acc[a] += w0 * left[0] + w1 * middle[0] + w2 * right[0]
             + w3 * left[1] + w4 * middle[1] + w5 * right[1]
             + w6 * left[2] + w7 * middle[2] + w8 * right[2];
-    if R > 1u {
-        acc[a + 1u] += w0 * left[1] + w1 * middle[1] + w2 * right[1]
-                     + w3 * left[2] + w4 * middle[2] + w5 * right[2]
-                     + w6 * left[3] + w7 * middle[3] + w8 * right[3];
-    }
+    acc[a + 1u] += w0 * left[S] + w1 * middle[S] + w2 * right[S]
+                 + w3 * left[S + 1u] + w4 * middle[S + 1u] + w5 * right[S + 1u]
+                 + w6 * left[S + 2u] + w7 * middle[S + 2u] + w8 * right[S + 2u];
     if R > 2u {
         acc[a + 2u] += w0 * left[2] + w1 * middle[2] + w2 * right[2]
                      + w3 * left[3] + w4 * middle[3] + w5 * right[3]
@@ -65,24 +68,70 @@ fn channel(c: u32) {
     }
 }
 
-// Loads row i of the window; `at` is the row's first element, `q` the lane's quad in it.
-fn load_row(i: u32, at: u32, inside: bool, q: u32) {
-    var m = select(vec4<f32>(), quad(at + q * 4u), inside);
-    if W % 4u != 0u { m = select(vec4<f32>(), m, q * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(W)); }
+// Columns `column`..+3 of a row of x; zeros outside the image.
+fn load(plane: u32, row: u32, column: u32) -> vec4<f32> {
+    let inside = row < H;
+    let v = select(vec4<f32>(), quad(plane + select(0u, row, inside) * W + column), inside);
+    if W % 4u == 0u { return v; }
+    return select(vec4<f32>(), v, column + COLUMNS < vec4<u32>(W));
+}
+
+// The pixel at (row, column), loaded by each lane for itself.
+fn edge(plane: u32, row: u32, column: u32) -> f32 {
+    return select(0.0, pixel(plane + select(0u, row, row < H) * W + column), row < H);
+}
+
+// Sets the window of row i, whose quad is v, for stride 1.
+fn set_row(i: u32, v: vec4<f32>, plane: u32, row: u32, q: u32) {
     var l = 0.0;
     var r = 0.0;
     if WHOLE_ROWS {
-        l = subgroupShuffleUp(m.w, 1u);
-        r = subgroupShuffleDown(m.x, 1u);
+        l = subgroupShuffleUp(v.w, 1u);
+        r = subgroupShuffleDown(v.x, 1u);
     } else {
-        l = select(0.0, pixel(at + q * 4u - 1u), inside);
-        r = select(0.0, pixel(at + q * 4u + 4u), inside);
+        l = edge(plane, row, q * 4u - 1u);
+        r = edge(plane, row, q * 4u + 4u);
     }
-    l = select(0.0, l, q > 0u);
-    r = select(0.0, r, q + 1u < QUADS);
-    left[i] = vec4<f32>(l, m.xyz);
-    middle[i] = m;
-    right[i] = vec4<f32>(m.yzw, r);
+    left[i] = vec4<f32>(select(0.0, l, q > 0u), v.xyz);
+    middle[i] = v;
+    right[i] = vec4<f32>(v.yzw, select(0.0, r, q + 1u < QUADS));
+}
+
+fn load_row(i: u32, plane: u32, top: u32, q: u32) {
+    set_row(i, load(plane, top + i, q * 4u), plane, top + i, q);
+}
+
+// The rows above and below the lane's own, already loaded, from the bands beside it; those that are
+// in no lane are loaded by the first and the last band at once.
+fn share_rows(plane: u32, top: u32, q: u32, lane: u32) {
+    let own_first = middle[1];
+    let own_last = middle[R];
+    var above = subgroupShuffleUp(own_last, QUADS);
+    var below = subgroupShuffleDown(own_first, QUADS);
+    if STACK % BANDS != 0u {
+        let first = lane < QUADS;
+        let last = lane >= 8u - QUADS;
+        let v = load(plane, select(top + R + 1u, top, first), q * 4u);
+        above = select(above, v, first);
+        below = select(below, v, last);
+    }
+    set_row(0u, select(vec4<f32>(), above, top < H), plane, top, q);
+    set_row(R + 1u, select(vec4<f32>(), below, top + R + 1u < H), plane, top + R + 1u, q);
+}
+
+fn load_row_2(i: u32, plane: u32, top: u32, q: u32) {
+    let a = load(plane, top + i, q * 8u);
+    var b = load(plane, top + i, min(q * 8u + 4u, (W - 1u) / 4u * 4u));
+    if q * 8u + 4u >= W { b = vec4<f32>(); }
+    var l = 0.0;
+    if WHOLE_ROWS {
+        l = subgroupShuffleUp(b.w, 1u);
+    } else {
+        l = edge(plane, top + i, q * 8u - 1u);
+    }
+    left[i] = vec4<f32>(select(0.0, l, q > 0u), a.yw, b.y);
+    middle[i] = vec4<f32>(a.xz, b.xz);
+    right[i] = vec4<f32>(a.yw, b.yw);
 }
 
 fn store_row(c: u32, r: u32, h: u32, at: u32, count: u32) {
@@ -92,9 +141,11 @@ fn store_row(c: u32, r: u32, h: u32, at: u32, count: u32) {
 fn store(c: u32, co: u32, h: u32, at: u32, count: u32) {
     if co + c < CO {
         store_row(c, 0u, h, at, count);
-        if R > 1u { store_row(c, 1u, h, at, count); }
-        if R > 2u { store_row(c, 2u, h, at, count); }
-        if R > 2u { store_row(c, 3u, h, at, count); }
+        store_row(c, 1u, h, at, count);
+        if R > 2u {
+            store_row(c, 2u, h, at, count);
+            store_row(c, 3u, h, at, count);
+        }
     }
 }
 
@@ -104,26 +155,40 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let unit = (wg.x + wg.y * grid.x) * 8u + lane;
     let q = unit % QUADS;
     let h = unit / QUADS % BANDS * R;
+    let top = h * STRIDE - 1u;                      // the first row of x; wraps above the image
     let batch = image_length() / (CI * H * W);
     let n = min(unit / (QUADS * BANDS), batch - 1u);
-    let live = unit < batch * QUADS * BANDS;
 
-    var at = n * (CI * H * W) + h * W;
-    var share = wg.z * (CI * 9u * C / 4u);
+    var plane = n * (CI * H * W);
+    var share = wg.z * (CI * 9u * C / 4u) + lane;
     for (var ci = 0u; ci < CI; ci++) {
-        load_weights(0u, share + lane);
-        load_weights(1u, share + lane);
-        load_weights(2u, share + lane);
+        load_weights(0u, share);
+        load_weights(1u, share);
+        load_weights(2u, share);
         if C > 8u {
-            load_weights(3u, share + lane);
-            load_weights(4u, share + lane);
+            load_weights(3u, share);
+            load_weights(4u, share);
         }
-        load_row(0u, at - select(0u, W, h > 0u), h > 0u, q);
-        load_row(1u, at, true, q);
-        load_row(2u, at + W, h + 1u < H, q);
-        if R > 1u { load_row(3u, at + 2u * W, h + 2u < H, q); }
-        if R > 2u { load_row(4u, at + 3u * W, h + 3u < H, q); }
-        if R > 2u { load_row(5u, at + 4u * W, h + 4u < H, q); }
+        if STRIDE == 2u {
+            load_row_2(0u, plane, top, q);
+            load_row_2(1u, plane, top, q);
+            load_row_2(2u, plane, top, q);
+            load_row_2(3u, plane, top, q);
+            load_row_2(4u, plane, top, q);
+        } else {
+            load_row(1u, plane, top, q);
+            load_row(2u, plane, top, q);
+            if R > 2u {
+                load_row(3u, plane, top, q);
+                load_row(4u, plane, top, q);
+            }
+            if STACK > 1u {
+                share_rows(plane, top, q, lane);
+            } else {
+                load_row(0u, plane, top, q);
+                load_row(R + 1u, plane, top, q);
+            }
+        }
         channel(0u);
         channel(1u);
         channel(2u);
@@ -142,14 +207,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
             channel(14u);
             channel(15u);
         }
-        at += H * W;
+        plane += H * W;
         share += 9u * C / 4u;
     }
 
     let co = wg.z * C;
     let to = ((n * CO + co) * HO + h) * WO + q * 4u;
     let count = WO - q * 4u;
-    if live {
+    if unit < batch * QUADS * BANDS {
         store(0u, co, h, to, count);
         store(1u, co, h, to, count);
         store(2u, co, h, to, count);

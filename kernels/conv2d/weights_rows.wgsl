@@ -4,99 +4,111 @@
 //
 // Mapping: a workgroup is one subgroup of 8 lanes. A lane owns one input channel; the subgroup owns
 // C = 16 output channels, so a lane accumulates 16 x 9 sums and nothing is ever added across lanes.
-// A step covers two quads (4 columns) of output: one below the other, or, in a WIDE step for rows of
-// at most 8, side by side. The lane loads its channel's window of x (the column to the left is kept
-// from the step before); the subgroup loads the 16 x 2 quads of dy, a different one in each lane,
-// and broadcasts them by shuffles.
-// Grid: x input channels / 8, y output channels / 16, z shares of the (image, band of R output rows) pairs.
-// Bindings: 0 x, 1 dy, 2 partial[z][co][ci][9] (summed by sum_partials.wgsl), or dw if z is 1.
+// The work is cut into strips, 8 columns of dy wide, and goes down a strip row by row: the lane loads
+// the new rows of its channel of x and keeps those that the next row of dy needs again; the
+// subgroup loads the 16 x 8 values of dy, different ones in each lane, and broadcasts them by shuffles.
+// Grid: x input channels / 8, y output channels / 16, z shares of the rows of all strips and images.
+// Bindings: 0 x, 1 dy, 2 partial[z][block of co][ci][C][9], summed by sum_blocks.wgsl.
+// The batch size follows from the length of binding 0.
 
 #include "operands"
 #include "subgroup.wgsl"
 
 const C: u32 = 16u;
-const R: u32 = select(2u, 1u, WIDE);               // output rows of a step
-const QUADS: u32 = (WO + 3u) / 4u;
-const BANDS: u32 = (HO + R - 1u) / R;
-const ROWS: u32 = (R - 1u) * STRIDE + 3u;           // rows of x that a step needs
-const STEPS: u32 = select(QUADS, 1u, WIDE);         // steps in a band
-const PITCH: u32 = select(4u, 8u, WIDE);            // columns of dy in a step
+const STRIPS: u32 = (WO + 7u) / 8u;
+const SPAN: u32 = 8u * STRIDE;                      // columns of x under a strip, sides not counted
+const PITCH: u32 = 18u;                             // of a row of `pixels`
 const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
 var<private> acc: array<vec3<f32>, 48>;             // [C][kh], kw in the vector
-var<private> grad: array<vec4<f32>, 4>;             // this lane's share of dy
-var<private> before: array<f32, 5>;                 // for each row of x: the pixel left of the step
-var<private> here: array<vec4<f32>, 5>;             // the first quad of the step
-var<private> beside: array<vec4<f32>, 5>;           // the quad after it
-var<private> window: array<vec3<f32>, 24>;          // [row][column of dy]: the pixels under kw 0..2
+var<private> grad: array<vec4<f32>, 4>;             // this lane's share of a row of dy
+var<private> pixels: array<f32, 54>;                // 3 rows of x; entry 0 is left of the strip
 
-// Quad q of row i of the window whose first row is `top`; zeros outside the image.
-fn load_quad(i: u32, plane: u32, top: u32, q: u32) -> vec4<f32> {
-    let row = top + i - 1u;                         // wraps above the image
+fn load_quad(i: u32, t: u32, at: u32, column: u32, inside: bool) {
+    var v = select(vec4<f32>(), x_quad(at + min(column, (W - 1u) / 4u * 4u)), inside && column < W);
+    if W % 4u != 0u { v = select(vec4<f32>(), v, column + COLUMNS < vec4<u32>(W)); }
+    let to = i * PITCH + t * 4u;
+    pixels[to + 1u] = v.x;
+    pixels[to + 2u] = v.y;
+    pixels[to + 3u] = v.z;
+    pixels[to + 4u] = v.w;
+}
+
+fn side(at: u32, column: u32, inside: bool) -> f32 {
+    return select(0.0, x_pixel(at + min(column, W - 1u)), inside && column < W);
+}
+
+// Loads row i of the window: `row` of x, zeros outside the image.
+fn load_row(i: u32, plane: u32, row: u32, strip: u32) {
     let inside = row < H;
-    let v = select(vec4<f32>(), x_quad(plane + select(0u, row, inside) * W + q * 4u), inside);
-    if W % 4u == 0u { return v; }
-    return select(vec4<f32>(), v, q * 4u + COLUMNS < vec4<u32>(W));
+    let at = plane + select(0u, row, inside) * W;
+    let column = strip * SPAN;
+    load_quad(i, 0u, at, column, inside);
+    load_quad(i, 1u, at, column + 4u, inside);
+    if STRIDE == 2u {
+        load_quad(i, 2u, at, column + 8u, inside);
+        load_quad(i, 3u, at, column + 12u, inside);
+    }
+    var left = 0.0;
+    var right = 0.0;
+    if STRIPS == 2u {                               // each strip has one neighbour
+        let v = side(at, select(column + SPAN, column - 1u, strip == 1u), inside);
+        left = select(0.0, v, strip == 1u);
+        right = select(0.0, v, strip == 0u);
+    } else if STRIPS > 2u {
+        left = side(at, column - 1u, inside);
+        if STRIDE == 1u { right = side(at, column + SPAN, inside); }
+    }
+    pixels[i * PITCH] = left;
+    pixels[i * PITCH + SPAN + 1u] = right;
 }
 
-// Before the first step of a band.
-fn start_row(i: u32, plane: u32, top: u32) {
-    here[i] = vec4<f32>();
-    beside[i] = vec4<f32>();
-    if STRIDE == 1u && !WIDE { beside[i] = load_quad(i, plane, top, 0u); }
-}
+fn copy(to: u32, source: u32, i: u32) { pixels[to * PITCH + i] = pixels[source * PITCH + i]; }
 
-fn load_row(i: u32, plane: u32, top: u32, q: u32) {
-    if WIDE {
-        let a = load_quad(i, plane, top, 0u);
-        let b = load_quad(i, plane, top, 1u);
-        window[i * PITCH] = vec3<f32>(0.0, a.xy);
-        window[i * PITCH + 1u] = a.xyz;
-        window[i * PITCH + 2u] = a.yzw;
-        window[i * PITCH + 3u] = vec3<f32>(a.zw, b.x);
-        window[i * PITCH + 4u] = vec3<f32>(a.w, b.xy);
-        window[i * PITCH + 5u] = b.xyz;
-        window[i * PITCH + 6u] = b.yzw;
-        window[i * PITCH + 7u] = vec3<f32>(b.zw, 0.0);
-    } else if STRIDE == 1u {
-        before[i] = here[i].w;
-        here[i] = beside[i];
-        beside[i] = vec4<f32>();
-        if q + 1u < QUADS { beside[i] = load_quad(i, plane, top, q + 1u); }
-        let v = here[i];
-        window[i * PITCH] = vec3<f32>(before[i], v.xy);
-        window[i * PITCH + 1u] = v.xyz;
-        window[i * PITCH + 2u] = v.yzw;
-        window[i * PITCH + 3u] = vec3<f32>(v.zw, beside[i].x);
-    } else {
-        before[i] = beside[i].w;
-        here[i] = load_quad(i, plane, top, q * 2u);
-        beside[i] = load_quad(i, plane, top, q * 2u + 1u);
-        window[i * PITCH] = vec3<f32>(before[i], here[i].xy);
-        window[i * PITCH + 1u] = here[i].yzw;
-        window[i * PITCH + 2u] = vec3<f32>(here[i].w, beside[i].xy);
-        window[i * PITCH + 3u] = beside[i].yzw;
+fn copy_row(to: u32, source: u32) {
+    copy(to, source, 0u);
+    copy(to, source, 1u);
+    copy(to, source, 2u);
+    copy(to, source, 3u);
+    copy(to, source, 4u);
+    copy(to, source, 5u);
+    copy(to, source, 6u);
+    copy(to, source, 7u);
+    copy(to, source, 8u);
+    copy(to, source, 9u);
+    if STRIDE == 2u {
+        copy(to, source, 10u);
+        copy(to, source, 11u);
+        copy(to, source, 12u);
+        copy(to, source, 13u);
+        copy(to, source, 14u);
+        copy(to, source, 15u);
+        copy(to, source, 16u);
+        copy(to, source, 17u);
     }
 }
 
-// The step's dy in lane order: channel i*4 + lane/2, its quad lane % 2.
-fn load_grad(i: u32, lane: u32, n: u32, co: u32, top: u32, first: u32) {
+// A row of dy in lane order: channel i*4 + lane/2, its quad lane % 2.
+fn load_grad(i: u32, lane: u32, n: u32, co: u32, oh: u32, strip: u32) {
     let c = co + i * 4u + lane / 2u;
-    let row = top + select(lane % 2u, 0u, WIDE);
-    let q = first + select(0u, lane % 2u, WIDE);
-    let at = ((n * CO + min(c, CO - 1u)) * HO + min(row, HO - 1u)) * WO + q * 4u;
-    var v = select(vec4<f32>(), dy_quad(at), c < CO && row < HO);
-    if WO % 4u != 0u { v = select(vec4<f32>(), v, q * 4u + COLUMNS < vec4<u32>(WO)); }
+    let ow = strip * 8u + lane % 2u * 4u;
+    let row = ((n * CO + min(c, CO - 1u)) * HO + oh) * WO;
+    var v = select(vec4<f32>(), dy_quad(row + min(ow, (WO - 1u) / 4u * 4u)), c < CO && ow < WO);
+    if WO % 4u != 0u { v = select(vec4<f32>(), v, ow + COLUMNS < vec4<u32>(WO)); }
     grad[i] = v;
 }
 
+// The pixels under kw 0..2 for column j of the strip.
+fn under(row: u32, j: u32) -> vec3<f32> {
+    let at = row * PITCH + j * STRIDE;
+    return vec3<f32>(pixels[at], pixels[at + 1u], pixels[at + 2u]);
+}
+
 fn tap_row(c: u32, kh: u32, g0: vec4<f32>, g1: vec4<f32>) {
-    let a = kh * PITCH;
-    let b = select((STRIDE + kh) * PITCH, kh * PITCH + 4u, WIDE);
-    acc[c * 3u + kh] += g0.x * window[a] + g0.y * window[a + 1u]
-                      + g0.z * window[a + 2u] + g0.w * window[a + 3u]
-                      + g1.x * window[b] + g1.y * window[b + 1u]
-                      + g1.z * window[b + 2u] + g1.w * window[b + 3u];
+    acc[c * 3u + kh] += g0.x * under(kh, 0u) + g0.y * under(kh, 1u)
+                      + g0.z * under(kh, 2u) + g0.w * under(kh, 3u)
+                      + g1.x * under(kh, 4u) + g1.y * under(kh, 5u)
+                      + g1.z * under(kh, 6u) + g1.w * under(kh, 7u);
 }
 
 fn channel(c: u32) {
@@ -107,19 +119,10 @@ fn channel(c: u32) {
     tap_row(c, 2u, g0, g1);
 }
 
-fn store(c: u32, ci: u32, co: u32, z: u32) {
-    if ci < CI && co + c < CO {
-        let at = ((z * CO + co + c) * CI + ci) * 9u;
-        result[at] = acc[c * 3u].x;
-        result[at + 1u] = acc[c * 3u].y;
-        result[at + 2u] = acc[c * 3u].z;
-        result[at + 3u] = acc[c * 3u + 1u].x;
-        result[at + 4u] = acc[c * 3u + 1u].y;
-        result[at + 5u] = acc[c * 3u + 1u].z;
-        result[at + 6u] = acc[c * 3u + 2u].x;
-        result[at + 7u] = acc[c * 3u + 2u].y;
-        result[at + 8u] = acc[c * 3u + 2u].z;
-    }
+fn sum_of(i: u32) -> f32 { return acc[i / 3u][i % 3u]; }
+
+fn store(i: u32, at: u32) {
+    result[at + i] = vec4<f32>(sum_of(4u * i), sum_of(4u * i + 1u), sum_of(4u * i + 2u), sum_of(4u * i + 3u));
 }
 
 @compute @workgroup_size(8)
@@ -127,28 +130,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         @builtin(local_invocation_index) lane: u32) {
     let ci = wg.x * 8u + lane;
     let co = wg.y * C;
-    let bands = x_length() / (CI * H * W) * BANDS;
-    let share = (bands + grid.z - 1u) / grid.z;
-    let end = min((wg.z + 1u) * share, bands);
-    for (var band = wg.z * share; band < end; band++) {
-        let n = band / BANDS;
-        let h = band % BANDS * R;
+    let rows = x_length() / (CI * H * W) * STRIPS * HO;
+    let share = (rows + grid.z - 1u) / grid.z;
+    let begin = wg.z * share;
+    let end = min(begin + share, rows);
+    for (var unit = begin / HO; unit * HO < end; unit++) {
+        let n = unit / STRIPS;
+        let strip = unit % STRIPS;
         let plane = (n * CI + min(ci, CI - 1u)) * (H * W);
-        start_row(0u, plane, h * STRIDE);
-        start_row(1u, plane, h * STRIDE);
-        start_row(2u, plane, h * STRIDE);
-        if ROWS > 3u { start_row(3u, plane, h * STRIDE); }
-        if ROWS > 4u { start_row(4u, plane, h * STRIDE); }
-        for (var q = 0u; q < STEPS; q++) {
-            load_row(0u, plane, h * STRIDE, q);
-            load_row(1u, plane, h * STRIDE, q);
-            load_row(2u, plane, h * STRIDE, q);
-            if ROWS > 3u { load_row(3u, plane, h * STRIDE, q); }
-            if ROWS > 4u { load_row(4u, plane, h * STRIDE, q); }
-            load_grad(0u, lane, n, co, h, q);
-            load_grad(1u, lane, n, co, h, q);
-            load_grad(2u, lane, n, co, h, q);
-            load_grad(3u, lane, n, co, h, q);
+        let first = max(begin, unit * HO) - unit * HO;
+        let stop = min(end - unit * HO, HO);
+        load_row(0u, plane, first * STRIDE - 1u, strip);
+        if STRIDE == 1u { load_row(1u, plane, first, strip); }
+        for (var oh = first; oh < stop; oh++) {
+            if STRIDE == 2u { load_row(1u, plane, oh * 2u, strip); }
+            load_row(2u, plane, oh * STRIDE + 1u, strip);
+            load_grad(0u, lane, n, co, oh, strip);
+            load_grad(1u, lane, n, co, oh, strip);
+            load_grad(2u, lane, n, co, oh, strip);
+            load_grad(3u, lane, n, co, oh, strip);
             channel(0u);
             channel(1u);
             channel(2u);
@@ -165,22 +165,51 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
             channel(13u);
             channel(14u);
             channel(15u);
+            if STRIDE == 1u {
+                copy_row(0u, 1u);
+                copy_row(1u, 2u);
+            } else {
+                copy_row(0u, 2u);
+            }
         }
     }
-    store(0u, ci, co, wg.z);
-    store(1u, ci, co, wg.z);
-    store(2u, ci, co, wg.z);
-    store(3u, ci, co, wg.z);
-    store(4u, ci, co, wg.z);
-    store(5u, ci, co, wg.z);
-    store(6u, ci, co, wg.z);
-    store(7u, ci, co, wg.z);
-    store(8u, ci, co, wg.z);
-    store(9u, ci, co, wg.z);
-    store(10u, ci, co, wg.z);
-    store(11u, ci, co, wg.z);
-    store(12u, ci, co, wg.z);
-    store(13u, ci, co, wg.z);
-    store(14u, ci, co, wg.z);
-    store(15u, ci, co, wg.z);
+    if ci < CI {
+        let at = ((wg.z * grid.y + wg.y) * CI + ci) * (C * 9u / 4u);
+        store(0u, at);
+        store(1u, at);
+        store(2u, at);
+        store(3u, at);
+        store(4u, at);
+        store(5u, at);
+        store(6u, at);
+        store(7u, at);
+        store(8u, at);
+        store(9u, at);
+        store(10u, at);
+        store(11u, at);
+        store(12u, at);
+        store(13u, at);
+        store(14u, at);
+        store(15u, at);
+        store(16u, at);
+        store(17u, at);
+        store(18u, at);
+        store(19u, at);
+        store(20u, at);
+        store(21u, at);
+        store(22u, at);
+        store(23u, at);
+        store(24u, at);
+        store(25u, at);
+        store(26u, at);
+        store(27u, at);
+        store(28u, at);
+        store(29u, at);
+        store(30u, at);
+        store(31u, at);
+        store(32u, at);
+        store(33u, at);
+        store(34u, at);
+        store(35u, at);
+    }
 }

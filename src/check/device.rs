@@ -242,7 +242,6 @@ fn reshape(attrs: &Attrs<'_>, x: &[Tensor]) -> Result<Tensor> {
     if open > 1 || given.iter().any(|d| *d < -1) {
         return Err(Error::usage("reshape: at most one extent of `shape` may be -1"));
     }
-    let shape: Vec<usize> =
-        given.iter().map(|d| if *d < 0 { free } else { *d as usize }).collect();
+    let shape: Vec<usize> = given.iter().map(|d| if *d < 0 { free } else { *d as usize }).collect();
     ops::reshape(&x[0], shape)
 }

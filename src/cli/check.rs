@@ -7,6 +7,7 @@ use crate::check::reference::{OPS, op};
 use crate::check::run::{self, Finding};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::train::progress::say;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -57,7 +58,7 @@ impl Worst {
 pub(super) fn run(args: &Args) -> Result<()> {
     if let Some(dir) = &args.export {
         let files = export_inputs(dir)?;
-        println!("{} files written to {}", files.len(), dir.display());
+        say(format_args!("{} files written to {}", files.len(), dir.display()));
         return Ok(());
     }
     if let Some(name) = &args.op {
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let gpu = Gpu::open(args.device.as_deref())?;
     if !args.json {
-        println!("{}", gpu.describe());
+        say(format_args!("{}", gpu.describe()));
     }
     let failed = if args.files.is_empty() { cases(args, &gpu)? } else { files(args, &gpu)? };
     match failed {
@@ -78,8 +79,10 @@ fn cases(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
     let all = cases::all();
     let mut failed = 0;
     if !args.json {
-        println!("{:<22} {:<9} {:>5} {:>10} {:>10} {:>10}", "op", "variant", "cases", "max abs",
-            "max rel", "of bound");
+        say(format_args!(
+            "{:<22} {:<9} {:>5} {:>10} {:>10} {:>10}",
+            "op", "variant", "cases", "max abs", "max rel", "of bound"
+        ));
     }
     for info in OPS.iter().filter(|i| args.op.as_deref().is_none_or(|n| n == i.name)) {
         let chosen: Vec<&Case> = all.iter().filter(|c| c.op == info.name).collect();
@@ -99,23 +102,23 @@ fn cases(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
 
 fn report(args: &Args, op: &str, variant: &str, cases: usize, worst: &Worst) {
     if args.json {
-        println!(
+        say(format_args!(
             "{}",
             json!({"op": op, "variant": variant, "cases": cases, "failed": worst.failed,
                 "max_abs": worst.abs, "max_rel": worst.rel, "share_of_bound": worst.share,
                 "worst": worst.text})
-        );
+        ));
         return;
     }
-    println!(
+    say(format_args!(
         "{op:<22} {variant:<9} {cases:>5} {:>10.1e} {:>10.1e} {:>9.0} %{}",
         worst.abs,
         worst.rel,
         worst.share * 100.0,
         if worst.failed == 0 { "" } else { "  FAILED" }
-    );
+    ));
     if worst.failed > 0 {
-        println!("    {} cases failed, first {}", worst.failed, worst.text);
+        say(format_args!("    {} cases failed, first {}", worst.failed, worst.text));
     }
 }
 
@@ -126,7 +129,13 @@ fn files(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
         if args.op.as_ref().is_some_and(|n| *n != file.op) {
             continue;
         }
-        let findings = run::golden(gpu, &file)?;
+        let mut findings = run::golden(gpu, &file)?;
+        for variant in run::variants(&file.op) {
+            for mut found in run::golden(&gpu.preferring(variant), &file)? {
+                found.what = format!("{} [{variant}]", found.what);
+                findings.push(found);
+            }
+        }
         let mut worst = Worst::default();
         worst.add(&name(path), &findings);
         failed += worst.failed;
@@ -135,9 +144,14 @@ fn files(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
             continue;
         }
         let verdict = if worst.failed == 0 { "ok    " } else { "FAILED" };
-        println!("{verdict} {} ({}, {} comparisons)", path.display(), file.op, findings.len());
+        say(format_args!(
+            "{verdict} {} ({}, {} comparisons)",
+            path.display(),
+            file.op,
+            findings.len()
+        ));
         for f in findings.iter().filter(|f| !f.report.ok) {
-            println!("    {}: {}", f.what, f.report);
+            say(format_args!("    {}: {}", f.what, f.report));
         }
     }
     Ok(failed)

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Adapter, adapters, mib};
+use crate::train::progress::say;
 use serde_json::{Value, json};
 
 /// Arguments of `devices`.
@@ -16,37 +17,40 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let found = adapters();
     if args.json {
         let list: Vec<Value> = found.iter().enumerate().map(|(i, a)| describe(i, a)).collect();
-        println!("{}", Value::from(list));
+        say(format_args!("{}", Value::from(list)));
         return Ok(());
     }
     if found.is_empty() {
-        println!(
+        say(format_args!(
             "no adapter found. Install a Vulkan driver: on Debian or Ubuntu `apt install libvulkan1 \
              mesa-vulkan-drivers` brings AMD, Intel and a software driver"
-        );
+        ));
     }
     for (i, adapter) in found.iter().enumerate() {
         let caps = adapter.caps();
         let info = &adapter.info;
-        println!("{i}: {}", crate::gpu::describe(info));
-        println!("   kind            {:?}", info.device_type);
-        println!("   largest binding {}", mib(caps.max_binding));
-        println!(
+        say(format_args!("{i}: {}", crate::gpu::describe(info)));
+        say(format_args!("   kind            {:?}", info.device_type));
+        say(format_args!("   largest binding {}", mib(caps.max_binding)));
+        say(format_args!(
             "   workgroup       {} invocations, {} KiB memory",
             caps.max_invocations,
             caps.workgroup_memory >> 10
-        );
+        ));
         let (least, most) = caps.subgroup_size;
         let subgroups = match (caps.subgroups, least == most) {
             (false, _) => "no".to_string(),
             (true, true) => format!("of {least}"),
             (true, false) => format!("of {least} to {most}"),
         };
-        println!("   subgroups       {subgroups}");
-        println!("   f16             {}", if caps.f16 { "yes" } else { "no" });
+        say(format_args!("   subgroups       {subgroups}"));
+        say(format_args!("   f16             {}", if caps.f16 { "yes" } else { "no" }));
         let coop = adapter.cooperative_matrices().len();
-        println!("   matrix units    {}", if coop > 0 { format!("{coop} shapes") } else { "no".into() });
-        println!("   kernels         {}", choice(&caps));
+        say(format_args!(
+            "   matrix units    {}",
+            if coop > 0 { format!("{coop} shapes") } else { "no".into() }
+        ));
+        say(format_args!("   kernels         {}", choice(&caps)));
     }
     Ok(())
 }

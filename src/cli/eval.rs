@@ -7,6 +7,7 @@ use crate::gpu::Gpu;
 use crate::train::config::{Config, Overrides};
 use crate::train::device_set::DeviceSet;
 use crate::train::metrics::Confusion;
+use crate::train::progress::say;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -89,15 +90,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let counts = if known { &loaded.about.counts } else { &splits.counts };
     let summary = confusion.summary(counts)?;
     if args.json {
-        println!(
+        say(format_args!(
             "{}",
             json!({
                 "checkpoint": args.checkpoint, "images": test.len(), "test": summary,
                 "confusion": confusion.counts(), "classes": loaded.about.classes,
             })
-        );
+        ));
     } else {
-        println!("{}", summary.table(&splits.test.classes, counts));
+        say(format_args!("{}", summary.table(&splits.test.classes, counts)));
     }
     Ok(())
 }

@@ -6,10 +6,10 @@
 use crate::error::{Error, Result, unknown};
 use crate::gpu::Gpu;
 use crate::optim::SgdOptions;
+use crate::train::about::{About, at_file, floats};
 use crate::train::checkpoint::{Checkpoint, TensorData};
 use crate::train::config::{BiasStart, Config, Head, Norm};
 use crate::train::session::{LossSpec, Session};
-use crate::train::about::{About, at_file, floats};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -72,12 +72,8 @@ pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
         };
     }
     let config = file.meta.get("config").and_then(|t| Config::from_toml_str(t).ok());
-    let sgd = SgdOptions {
-        momentum: 0.0,
-        nesterov: false,
-        weight_decay: 0.0,
-        spare_scale_factor: false,
-    };
+    let sgd =
+        SgdOptions { momentum: 0.0, nesterov: false, weight_decay: 0.0, spare_scale_factor: false };
     let spec = about.spec(BiasStart::Zero)?;
     let session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0)?;
     session.params.import(&floats(&file)).map_err(|e| at_file(path, e))?;

@@ -5,6 +5,7 @@ use crate::data::{Dataset, load_image};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::train::device_set::DeviceSet;
+use crate::train::progress::say;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -63,11 +64,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
                 .iter()
                 .map(|(c, p)| json!({"class": about.classes[*c], "index": c, "probability": p}))
                 .collect();
-            println!("{}", json!({"image": path, "classes": classes}));
+            say(format_args!("{}", json!({"image": path, "classes": classes})));
         } else {
-            let text: Vec<String> =
-                top.iter().map(|(c, p)| format!("{} {:.1} %", about.classes[*c], p * 100.0)).collect();
-            println!("{}: {}", path.display(), text.join(", "));
+            let text: Vec<String> = top
+                .iter()
+                .map(|(c, p)| format!("{} {:.1} %", about.classes[*c], p * 100.0))
+                .collect();
+            say(format_args!("{}: {}", path.display(), text.join(", ")));
         }
     }
     Ok(())

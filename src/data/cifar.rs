@@ -131,9 +131,7 @@ fn locate(place: &Path, layout: &Layout) -> Result<Place> {
     let has_any = |dir: &PathBuf| {
         layout.train.iter().chain([&layout.test]).any(|file| dir.join(file).is_file())
     };
-    if let Some(dir) =
-        [place.to_path_buf(), place.join(layout.folder)].into_iter().find(has_any)
-    {
+    if let Some(dir) = [place.to_path_buf(), place.join(layout.folder)].into_iter().find(has_any) {
         return Ok(Place::Folder(dir));
     }
     let archive = place.join(layout.archive);
@@ -160,7 +158,12 @@ fn locate(place: &Path, layout: &Layout) -> Result<Place> {
 fn missing(place: &Path, file: &str, layout: &Layout) -> Error {
     Error::data(
         place,
-        format!("{file} is missing; {} consists of {}, {}", layout.name, layout.train.join(", "), layout.test),
+        format!(
+            "{file} is missing; {} consists of {}, {}",
+            layout.name,
+            layout.train.join(", "),
+            layout.test
+        ),
     )
 }
 
@@ -185,7 +188,8 @@ fn read_folder(dir: &Path, layout: &Layout) -> Result<Files> {
 /// Reads the wanted entries, whichever folder of the archive they lie in.
 fn read_archive(path: &Path, layout: &Layout) -> Result<Files> {
     let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
-    let broken = |e: std::io::Error| Error::data(path, format!("is not a whole .tar.gz archive: {e}"));
+    let broken =
+        |e: std::io::Error| Error::data(path, format!("is not a whole .tar.gz archive: {e}"));
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(MAX_ARCHIVE));
     let mut files = Files::new();
     for entry in archive.entries().map_err(broken)? {

@@ -28,7 +28,8 @@ fn folder(dir: &Path, files: &[(&str, Vec<u8>)]) {
 }
 
 fn archive(path: &Path, files: &[(&str, Vec<u8>)]) {
-    let mut tar = tar::Builder::new(GzEncoder::new(File::create(path).unwrap(), Compression::fast()));
+    let mut tar =
+        tar::Builder::new(GzEncoder::new(File::create(path).unwrap(), Compression::fast()));
     for (name, bytes) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
@@ -85,7 +86,11 @@ fn damaged_files_are_named() {
         std::fs::write(dir.path().join(name), bytes).unwrap();
     };
     with("data_batch_3.bin", records(1, 10, 12)[..3073 * 4 + 7].to_vec());
-    fails(dir.path(), 10, &["data_batch_3.bin", "found 12299 bytes", "expected a multiple of 3073", "12292"]);
+    fails(
+        dir.path(),
+        10,
+        &["data_batch_3.bin", "found 12299 bytes", "expected a multiple of 3073", "12292"],
+    );
     with("test_batch.bin", Vec::new());
     fails(dir.path(), 10, &["test_batch.bin", "found 0 bytes"]);
     let mut label = records(1, 10, 12);

@@ -118,7 +118,12 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Removes the images at the places `bad` (ascending).
-fn without(mut pixels: Vec<u8>, chosen: &[u32], bytes: usize, bad: &[usize]) -> (Vec<u8>, Vec<u32>) {
+fn without(
+    mut pixels: Vec<u8>,
+    chosen: &[u32],
+    bytes: usize,
+    bad: &[usize],
+) -> (Vec<u8>, Vec<u32>) {
     let mut kept = Vec::with_capacity(chosen.len() - bad.len());
     for (at, i) in chosen.iter().enumerate() {
         if bad.binary_search(&at).is_err() {

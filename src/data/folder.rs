@@ -159,16 +159,26 @@ mod tests {
     #[test]
     fn train_and_test_folders() {
         let dir = tree(&[
-            "train/oak/2.JPG", "train/oak/10.jpeg", "train/ash/1.png", "train/ash/.hidden.png",
-            "train/ash/notes.txt", "train/ash/x.webp", "val/oak/1.Png", ".git/config",
+            "train/oak/2.JPG",
+            "train/oak/10.jpeg",
+            "train/ash/1.png",
+            "train/ash/.hidden.png",
+            "train/ash/notes.txt",
+            "train/ash/x.webp",
+            "val/oak/1.Png",
+            ".git/config",
         ]);
         let found = list(dir.path()).unwrap();
         assert_eq!(found.classes, ["ash", "oak"]);
-        assert_eq!(names(&found.train, dir.path()), [
-            "train/ash/1.png", "train/oak/10.jpeg", "train/oak/2.JPG"
-        ]);
+        assert_eq!(
+            names(&found.train, dir.path()),
+            ["train/ash/1.png", "train/oak/10.jpeg", "train/oak/2.JPG"]
+        );
         assert_eq!(found.train.labels, [0, 1, 1]);
-        assert_eq!((names(&found.test, dir.path()), found.test.labels), (vec!["val/oak/1.Png".into()], vec![1]));
+        assert_eq!(
+            (names(&found.test, dir.path()), found.test.labels),
+            (vec!["val/oak/1.Png".into()], vec![1])
+        );
         assert_eq!(found.skipped.len(), 1);
         assert!(found.skipped[0].contains("x.webp: only JPEG and PNG"));
         assert_eq!(found.name, folder_name(dir.path()));

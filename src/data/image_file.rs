@@ -133,9 +133,12 @@ mod tests {
     #[test]
     fn the_shorter_side_fits_and_the_centre_stays() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, width, height) in
-            [("wide.png", 80, 20), ("tall.png", 20, 80), ("small.jpg", 6, 5), ("strip.png", 9000, 2)]
-        {
+        for (name, width, height) in [
+            ("wide.png", 80, 20),
+            ("tall.png", 20, 80),
+            ("small.jpg", 6, 5),
+            ("strip.png", 9000, 2),
+        ] {
             let image = RgbImage::from_fn(width, height, |x, y| {
                 let far = x.abs_diff(width / 2) > height || y.abs_diff(height / 2) > width;
                 if far { Rgb([255, 0, 0]) } else { Rgb([0, 0, 200]) }
@@ -165,7 +168,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("turned.jpg");
         let mut bytes = std::io::Cursor::new(Vec::new());
-        let half = RgbImage::from_fn(16, 16, |_, y| if y < 8 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        let half =
+            RgbImage::from_fn(16, 16, |_, y| if y < 8 { Rgb([0; 3]) } else { Rgb([255; 3]) });
         half.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
         // An EXIF segment with the one entry Orientation = 3, upside down, behind the start marker.
         let mut exif = b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec();

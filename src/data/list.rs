@@ -118,7 +118,11 @@ fn read(list: &Path, dir: &Path, skip_bad: bool, skipped: &mut Vec<String>) -> R
         if path.is_file() {
             lines.push((number, path, label));
         } else if skip_bad {
-            skipped.push(format!("{}: no such image ({}:{number})", path.display(), list.display()));
+            skipped.push(format!(
+                "{}: no such image ({}:{number})",
+                path.display(),
+                list.display()
+            ));
         } else {
             return Err(wrong(format!(
                 "no such image: {} (--skip-bad leaves such lines out)",
@@ -200,7 +204,8 @@ mod tests {
 
     #[test]
     fn lists_with_a_prefix_and_by_name() {
-        let lists = [("X_LT_train.txt", "a/1.jpg 0\nb/1.jpg 0\na/2.jpg 1"), ("X_LT_val.txt", "a/1.jpg 0")];
+        let lists =
+            [("X_LT_train.txt", "a/1.jpg 0\nb/1.jpg 0\na/2.jpg 1"), ("X_LT_val.txt", "a/1.jpg 0")];
         let dir = data(&lists);
         let found = list(dir.path(), false).unwrap();
         assert_eq!(found.classes, ["0", "1"]);
@@ -223,7 +228,11 @@ mod tests {
         fails("a/1.jpg -1", good, &["line 1", "`-1`"]);
         fails("a/1.jpg 0\na/9.jpg 0", good, &["line 2: no such image", "9.jpg", "--skip-bad"]);
         fails("a/1.jpg 1", good, &["class 0 has no training images", "line 1"]);
-        fails("a/1.jpg 0\nb/1.jpg 4294967295", good, &["class 1 has no", "line 2 has class 4294967295"]);
+        fails(
+            "a/1.jpg 0\nb/1.jpg 4294967295",
+            good,
+            &["class 1 has no", "line 2 has class 4294967295"],
+        );
         fails(good, "a/1.jpg 0\nb/1.jpg 2", &["test.txt: line 2: class 2", "classes 0 to 1"]);
         fails(good, "\n\n", &["test.txt: names no image"]);
         let dir = data(&[("train.txt", good)]);
@@ -238,6 +247,8 @@ mod tests {
         let dir = data(&[("train.txt", "a/1.jpg 0\na/9.jpg 0"), ("test.txt", "a/2.jpg 0")]);
         let found = list(dir.path(), true).unwrap();
         assert_eq!((found.train.labels.len(), found.skipped.len()), (1, 1));
-        assert!(found.skipped[0].contains("9.jpg: no such image") && found.skipped[0].contains(":2)"));
+        assert!(
+            found.skipped[0].contains("9.jpg: no such image") && found.skipped[0].contains(":2)")
+        );
     }
 }

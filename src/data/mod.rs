@@ -265,7 +265,7 @@ fn first_per_class(labels: &[u32], classes: usize, most: Option<usize>) -> Vec<u
 fn buffer(images: usize, bytes: usize) -> Result<Vec<u8>> {
     let mut room = Vec::new();
     let total = images.checked_mul(bytes);
-    if !total.is_some_and(|n| room.try_reserve_exact(n).is_ok()) {
+    if total.is_none_or(|n| room.try_reserve_exact(n).is_err()) {
         return Err(Error::Failure(format!(
             "not enough memory for {images} images of {bytes} bytes ({:.1} GiB): ask for smaller or fewer images (--image-size, --train-per-class)",
             images as f64 * bytes as f64 / (1u64 << 30) as f64

@@ -69,7 +69,9 @@ fn images(dir: &Path, classes: u8, count: u8) {
         std::fs::create_dir_all(&folder).unwrap();
         for i in 0..count {
             let colour = image::Rgb([class * 50, i, 0]);
-            image::RgbImage::from_pixel(10, 9, colour).save(folder.join(format!("{i:02}.png"))).unwrap();
+            image::RgbImage::from_pixel(10, 9, colour)
+                .save(folder.join(format!("{i:02}.png")))
+                .unwrap();
         }
     }
 }

@@ -160,11 +160,15 @@ fn no_such(index: usize) -> Error {
 }
 
 fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
-    if let Ok(index) = choice.parse::<usize>() {
-        return if index < adapters.len() { Ok(index) } else { Err(no_such(index)) };
+    let number = choice.parse::<usize>().ok();
+    if let Some(index) = number.filter(|i| *i < adapters.len()) {
+        return Ok(index);
     }
     let wanted = choice.to_lowercase();
     adapters.iter().position(|a| a.info.name.to_lowercase().contains(&wanted)).ok_or_else(|| {
+        if let Some(index) = number {
+            return no_such(index);
+        }
         let names: Vec<&str> = adapters.iter().map(|a| a.info.name.as_str()).collect();
         crate::error::unknown("device", choice, &names)
     })
@@ -173,21 +177,17 @@ fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
 fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
     let caps = adapter.caps();
     let offered = adapter.raw.features();
-    let wanted = wgpu::Features::SUBGROUP
-        | wgpu::Features::SHADER_F16
-        | wgpu::Features::TIMESTAMP_QUERY;
+    let wanted =
+        wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
     let limits = adapter.raw.limits();
-    let (device, queue) =
-        pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
-            label: Some("evenkeel"),
-            required_features: offered & wanted,
-            required_limits: limits,
-            memory_hints: wgpu::MemoryHints::Performance,
-            ..Default::default()
-        }))
-        .map_err(|e| {
-            Error::Device(format!("{} refused a device: {e}", describe(&adapter.info)))
-        })?;
+    let (device, queue) = pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
+        label: Some("evenkeel"),
+        required_features: offered & wanted,
+        required_limits: limits,
+        memory_hints: wgpu::MemoryHints::Performance,
+        ..Default::default()
+    }))
+    .map_err(|e| Error::Device(format!("{} refused a device: {e}", describe(&adapter.info))))?;
     let failed = Arc::new(Mutex::new(None));
     let note = failed.clone();
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&note, e.to_string())));

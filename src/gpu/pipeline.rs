@@ -31,10 +31,8 @@ impl Gpu {
     /// A kernel that does not compile (file and line) or that the driver refuses.
     pub fn pipeline(&self, launch: &Launch) -> Result<Rc<Pipeline>> {
         let parts: Vec<&str> = launch.parts.iter().map(|(_, s)| s.path).collect();
-        let key = format!(
-            "{}:{}:{:?}:{:?}",
-            launch.source.path, launch.entry, launch.constants, parts
-        );
+        let key =
+            format!("{}:{}:{:?}:{:?}", launch.source.path, launch.entry, launch.constants, parts);
         if let Some(found) = self.pipelines.borrow().made.get(&key) {
             return Ok(found.clone());
         }
@@ -81,12 +79,11 @@ impl Gpu {
             label: Some(&name),
             source: wgpu::ShaderSource::Naga(Cow::Owned(compiled.module)),
         });
-        let pipeline_layout =
-            self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(&name),
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
         let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&name),
             layout: Some(&pipeline_layout),

@@ -43,10 +43,8 @@ pub fn vjp(outputs: &[(Tensor, Tensor)], wrt: &[&Tensor]) -> Result<Vec<Option<T
         }
         let gpu = node_gpu(node, outputs);
         let values = Tensor::siblings(&gpu, node);
-        let gradients: Vec<Option<Tensor>> = values
-            .iter()
-            .map(|v| total(&mut found, &mut totals, v.id()))
-            .collect::<Result<_>>()?;
+        let gradients: Vec<Option<Tensor>> =
+            values.iter().map(|v| total(&mut found, &mut totals, v.id())).collect::<Result<_>>()?;
         if gradients.iter().all(Option::is_none) {
             continue;
         }

@@ -27,12 +27,7 @@ pub struct Workspace {
 impl Workspace {
     /// An empty workspace.
     pub fn new(gpu: &Rc<Gpu>) -> Self {
-        Workspace {
-            gpu: gpu.clone(),
-            buffers: Vec::new(),
-            uniform: gpu.step_uniform(),
-            batch: 0,
-        }
+        Workspace { gpu: gpu.clone(), buffers: Vec::new(), uniform: gpu.step_uniform(), batch: 0 }
     }
 
     /// Bytes in the shared buffers.
@@ -224,11 +219,7 @@ fn base(tensor: &Tensor) -> &Tensor {
 
 /// The order of work: nodes as recorded, each followed by the copies that store its outputs, then
 /// effects. Also the values that are computed right where they are to be stored.
-fn order(
-    gpu: &Rc<Gpu>,
-    nodes: &[Rc<Node>],
-    work: &Work,
-) -> (Vec<Item>, HashMap<ValueId, Slice>) {
+fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<ValueId, Slice>) {
     let mut readers: HashMap<ValueId, usize> = HashMap::new();
     let reads = nodes
         .iter()
@@ -334,7 +325,14 @@ fn peak(lives: &[Life], positions: usize) -> u64 {
         change[l.to + 1] -= l.words as i64 * 4;
     }
     let mut now = 0;
-    change.iter().map(|c| { now += c; now }).max().unwrap_or(0) as u64
+    change
+        .iter()
+        .map(|c| {
+            now += c;
+            now
+        })
+        .max()
+        .unwrap_or(0) as u64
 }
 
 /// Gives each life a buffer: largest first, the smallest buffer that is big enough and free.
@@ -359,17 +357,16 @@ fn place(
         let slot = match best {
             Some(slot) => slot,
             None => {
-                let buffer = gpu.alloc(items[life.from].name, life.words).map_err(|e| {
-                    with_hint(e, workspace.batch)
-                })?;
+                let buffer = gpu
+                    .alloc(items[life.from].name, life.words)
+                    .map_err(|e| with_hint(e, workspace.batch))?;
                 workspace.buffers.push(buffer);
                 tenants.push(Vec::new());
                 tenants.len() - 1
             }
         };
         tenants[slot].push((life.from, life.to));
-        let slice =
-            Slice { buffer: workspace.buffers[slot].clone(), start: 0, words: life.words };
+        let slice = Slice { buffer: workspace.buffers[slot].clone(), start: 0, words: life.words };
         placed.insert(life.what, slice);
     }
     Ok(placed)

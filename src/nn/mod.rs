@@ -13,5 +13,7 @@ pub use layers::{Conv2d, Linear};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
 };
-pub use params::{BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Params, Scope, Slot};
+pub use params::{
+    BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
+};
 pub use resnet::{Head, MODELS, ResNet, Spec};

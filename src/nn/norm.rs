@@ -66,7 +66,9 @@ impl NormLayers {
             list => {
                 let patterns: Vec<String> = list.split(',').map(|p| p.trim().to_string()).collect();
                 if patterns.iter().any(String::is_empty) {
-                    return Err(Error::usage(format!("--nbn-layers {list:?} has an empty pattern")));
+                    return Err(Error::usage(format!(
+                        "--nbn-layers {list:?} has an empty pattern"
+                    )));
                 }
                 NormLayers::Patterns(patterns)
             }

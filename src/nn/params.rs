@@ -14,6 +14,9 @@ use std::rc::Rc;
 /// Words a parameter's place is a multiple of: 256 bytes, the portable binding alignment.
 pub const BLOCK: usize = 64;
 
+/// A name, a shape and its values.
+pub type Named = (String, Vec<usize>, Vec<f32>);
+
 /// How an entry's values start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -200,7 +203,7 @@ impl Params {
     ///
     /// # Errors
     /// A lost device.
-    pub fn export(&self, optimizer: bool) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub fn export(&self, optimizer: bool) -> Result<Vec<Named>> {
         let read = |whole: &Tensor| -> Result<Vec<f32>> {
             match whole.leaf() {
                 Some(slice) => self.gpu.read(slice),
@@ -233,7 +236,7 @@ impl Params {
     ///
     /// # Errors
     /// Missing, misshapen or unknown names, all told at once.
-    pub fn import(&self, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
+    pub fn import(&self, tensors: &[Named]) -> Result<()> {
         let by_name: HashMap<&str, Slot> =
             self.entries.iter().enumerate().map(|(i, e)| (e.name.as_str(), Slot(i))).collect();
         let mut wrong = Vec::new();

@@ -95,8 +95,8 @@ impl ResNet {
         let bn1 = BatchNorm::new(builder, "bn1", *width, &spec.norms, false);
         let blocks = places.iter().map(|at| Block::new(builder, at, &spec.norms)).collect();
         let linear = Linear::new(builder, "linear", width * 4, spec.classes);
-        let rectify = (spec.head == Head::Lr)
-            .then(|| BatchNorm::plain(builder, "linear.bn", spec.classes));
+        let rectify =
+            (spec.head == Head::Lr).then(|| BatchNorm::plain(builder, "linear.bn", spec.classes));
         Ok(ResNet { conv1, bn1, blocks, linear, rectify })
     }
 

@@ -91,9 +91,7 @@ fn record(shape: Conv2d, direction: Direction, a: &Tensor, b: &Tensor) -> Tensor
     let out = match direction {
         Direction::Forward => [shape.n, shape.co, ho, wo],
         Direction::BackwardData => [shape.n, shape.ci, shape.h, shape.w],
-        Direction::BackwardWeights => {
-            [shape.co, shape.ci / shape.groups, shape.kh, shape.kw]
-        }
+        Direction::BackwardWeights => [shape.co, shape.ci / shape.groups, shape.kh, shape.kw],
     };
     let out = Shape::from(out.map(|d| d as usize));
     let op = Convolution { shape, direction };

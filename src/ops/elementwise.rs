@@ -27,9 +27,10 @@ pub fn unary(name: &str, x: &Tensor) -> Result<Tensor> {
 /// An unknown name or shapes that do not broadcast.
 pub fn binary(name: &str, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let name = known(name, kernels::binary_names())?;
-    let out = a.shape().broadcast(b.shape()).ok_or_else(|| {
-        misfit(name, format!("{} and {} do not broadcast", a.shape(), b.shape()))
-    })?;
+    let out = a
+        .shape()
+        .broadcast(b.shape())
+        .ok_or_else(|| misfit(name, format!("{} and {} do not broadcast", a.shape(), b.shape())))?;
     let inputs = vec![a.clone(), b.clone()];
     let [y] = Tensor::record(a.gpu(), Binary { name }, inputs, [(out, DType::F32)]);
     Ok(y)

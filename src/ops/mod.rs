@@ -15,16 +15,14 @@ mod softmax_ce;
 pub use batch::{BatchSource, batch};
 pub use batchnorm::{Affine, BatchNormed, Normalization, batch_norm_eval, batch_norm_train};
 pub use conv2d::{Conv2dOptions, conv2d};
-pub use elementwise::{binary, expand, fill, sum_of, unary};
 pub(crate) use elementwise::copy_program;
+pub use elementwise::{binary, expand, fill, sum_of, unary};
 pub use matmul::{linear, matmul};
 pub use pool::{Pool2dOptions, avg_pool2d, global_avg_pool, max_pool2d};
 pub use reduce::{mean, sum};
 pub use reshape::reshape;
 pub use shortcut::shortcut_a;
-pub use softmax_ce::{
-    CrossEntropy, cross_entropy, cross_entropy_rows, log_softmax, softmax,
-};
+pub use softmax_ce::{CrossEntropy, cross_entropy, cross_entropy_rows, log_softmax, softmax};
 
 use crate::error::Error;
 use crate::tensor::Tensor;

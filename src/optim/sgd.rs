@@ -135,10 +135,6 @@ impl Sgd {
         };
         gpu.write(slice, &[0u32; kernels::FLAG_WORDS]);
         let owner = found.block.and_then(|b| params.owner(b as usize));
-        Ok(Some(Alarm {
-            step: found.step,
-            loss: found.loss,
-            parameter: owner.map(str::to_string),
-        }))
+        Ok(Some(Alarm { step: found.step, loss: found.loss, parameter: owner.map(str::to_string) }))
     }
 }

@@ -5,7 +5,7 @@ use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{BiasStart, Config, Head, Norm};
 use crate::data::Splits;
 use crate::error::{Error, Result};
-use crate::nn::{self, NormLayers, Norms, Spec};
+use crate::nn::{self, Named, NormLayers, Norms, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -98,7 +98,7 @@ pub(super) fn text(value: &impl Serialize) -> Result<String> {
 }
 
 /// The float tensors of a file, as [`crate::nn::Params::import`] takes them.
-pub fn floats(file: &Checkpoint) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+pub fn floats(file: &Checkpoint) -> Vec<Named> {
     file.tensors
         .iter()
         .filter_map(|(name, shape, data)| match data {

@@ -293,7 +293,7 @@ recipe! {
     /// `[train]`: how long, how much at once, from where.
     "train" train: TrainCfg {
         /// Passes over the training set
-        epochs: usize = 10, in 1.0..1e6;
+        epochs: usize = 16, in 1.0..1e6;
         /// Images per step
         batch_size: usize = 64, in 1.0..65536.0;
         /// Seed of the initial weights, the order of the images and their random changes

@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Prints a line on stdout; a reader that went away is no failure.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 /// How much is shown, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

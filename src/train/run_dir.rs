@@ -90,6 +90,20 @@ impl RunDir {
         Ok(run)
     }
 
+    /// Takes back a folder just made by [`RunDir::create`] for a run that could not begin, so that
+    /// the same `--out` can be given again; what others put there stays.
+    pub fn abandon(self) {
+        let _ = fs::remove_file(self.path.join(CONFIG));
+        let _ = fs::remove_dir(self.path.join("checkpoint"));
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("events.out.tfevents.") {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = fs::remove_dir(&self.path);
+    }
+
     fn make_checkpoint_folder(&self) -> Result<()> {
         let path = self.path.join("checkpoint");
         fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))

@@ -71,9 +71,8 @@ impl Session {
         let model = ResNet::new(&mut builder, spec)?;
         let params = Params::new(gpu, builder, seed)?;
         let sgd = Sgd::new(gpu, &params, optimizer)?;
-        let vector = |v: &Option<Vec<f32>>| {
-            v.as_ref().map(|v| Tensor::new(gpu, v, [v.len()])).transpose()
-        };
+        let vector =
+            |v: &Option<Vec<f32>>| v.as_ref().map(|v| Tensor::new(gpu, v, [v.len()])).transpose();
         Ok(Session {
             loss: Loss {
                 weights: vector(&loss.weights)?,

@@ -10,7 +10,7 @@ use super::config::{Augment, ClassWeights, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::metrics::{Confusion, Summary};
-use super::progress::{Mode as Display, Progress};
+use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::{LossSpec, Session};
@@ -66,9 +66,22 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
         (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
         (out, false) => RunDir::create(out.as_deref(), config)?,
     };
-    let mut trainer = Trainer::new(config, options, splits, gpu, run)?;
-    trainer.start()?;
-    trainer.epochs()
+    let path = run.path().to_path_buf();
+    let begun = Trainer::new(config, options, splits, gpu, run).and_then(|mut trainer| {
+        trainer.start()?;
+        Ok(trainer)
+    });
+    match begun {
+        Ok(trainer) => trainer.epochs(),
+        Err(e) => {
+            if !options.resume
+                && let Ok(run) = RunDir::resume(&path)
+            {
+                run.abandon();
+            }
+            Err(e)
+        }
+    }
 }
 
 struct Trainer<'a> {
@@ -151,7 +164,7 @@ impl<'a> Trainer<'a> {
                     .collect();
                 self.session.params.import(&tensors).map_err(|e| at_file(init, e))?;
             }
-            return Ok(());
+            return self.first_plan();
         }
         let Some(latest) = self.run.load_latest()? else {
             self.run.truncate_metrics(None)?;
@@ -176,6 +189,14 @@ impl<'a> Trainer<'a> {
         let (epoch, step) = (self.at.epoch + 1, self.at.step);
         self.progress.message(&format!("continuing in epoch {epoch}, after step {step}"));
         Ok(())
+    }
+
+    /// Plans the first step before anything is written, so that a batch that does not fit is told
+    /// at once.
+    fn first_plan(&mut self) -> Result<()> {
+        let augment = self.config.input.augment == Augment::Standard;
+        let n = self.config.train.batch_size.min(self.train.len());
+        self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 
     fn epochs(mut self) -> Result<Outcome> {
@@ -270,7 +291,12 @@ impl<'a> Trainer<'a> {
             let last = i + 1 == steps;
             let images = if last { (self.at.seen - 1) % batch + 1 } else { batch };
             self.at.loss_sum += f64::from(*loss) * images as f64;
-            if self.config.train.log_steps.is_some_and(|every| (step as usize).is_multiple_of(every)) {
+            if self
+                .config
+                .train
+                .log_steps
+                .is_some_and(|every| (step as usize).is_multiple_of(every))
+            {
                 self.emit(&json!({"event": "step", "step": step, "loss": loss, "lr": lr}));
                 self.events.scalars(
                     u64::from(step),
@@ -304,9 +330,8 @@ impl<'a> Trainer<'a> {
     fn count_correct(&mut self, order: &[u32], from: usize) -> Result<()> {
         let predicted = self.train.read_predictions(self.at.seen)?;
         let labels = &self.splits.train.labels;
-        self.at.correct += (from..self.at.seen)
-            .filter(|p| predicted[*p] == labels[order[*p] as usize])
-            .count();
+        self.at.correct +=
+            (from..self.at.seen).filter(|p| predicted[*p] == labels[order[*p] as usize]).count();
         Ok(())
     }
 
@@ -390,7 +415,7 @@ impl<'a> Trainer<'a> {
 
     fn emit(&self, object: &Value) {
         if self.options.json {
-            println!("{object}");
+            say(format_args!("{object}"));
         }
     }
 
@@ -403,27 +428,23 @@ impl<'a> Trainer<'a> {
         }));
         if !self.options.json {
             if let Some(s) = &self.summary {
-                println!("\n{}", s.table(&self.about.classes, &self.about.counts));
+                say(format_args!("\n{}", s.table(&self.about.classes, &self.about.counts)));
             } else {
-                println!(
+                say(format_args!(
                     "stopped after {} steps (--max-steps), before an evaluation; run `evenkeel eval {}`",
                     self.at.step,
                     self.run.last().display()
-                );
+                ));
             }
-            println!(
+            say(format_args!(
                 "{} steps in {seconds:.1} s, peak GPU memory {}; run folder: {}",
                 self.at.step,
                 mib(peak),
                 out.display()
-            );
+            ));
         }
         let names = self.about.classes.into_iter();
-        Ok(Outcome {
-            out,
-            summary: self.summary,
-            classes: names.zip(self.about.counts).collect(),
-        })
+        Ok(Outcome { out, summary: self.summary, classes: names.zip(self.about.counts).collect() })
     }
 }
 

@@ -126,7 +126,7 @@ fn contradictions_are_named() {
     check(&["--data", "/"], "reads no files");
     check(&["--nesterov", "--momentum", "0"], "nesterov needs");
     check(&["--head", "lr", "--batch-size", "1"], "at least 2");
-    check(&["--warmup-epochs", "11"], "never reach");
+    check(&["--warmup-epochs", "17"], "never reach");
     check(&["--init", "/no/such"], "no such checkpoint");
     check(&["--nbn-layers", "last_stage"], "did you mean `last-stage`");
     check(&["--nbn-layers", "layer3.*.bn2,,"], "unknown nbn_layers");

@@ -1,0 +1,438 @@
+//! Training as a whole: PyTorch's losses, the same bits from the same seed however a run is broken
+//! off, flat memory, and plans that compute what their ops compute alone.
+
+mod common;
+
+use evenkeel::check::golden::made_record;
+use evenkeel::data::{self, DataSpec};
+use evenkeel::gpu::{Gpu, StepUniform};
+use evenkeel::graph::{evaluate, grad};
+use evenkeel::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
+use evenkeel::ops;
+use evenkeel::optim::SgdOptions;
+use evenkeel::tensor::Tensor;
+use evenkeel::train::device_set::DeviceSet;
+use evenkeel::train::session::{LossSpec, Session};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::Value;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Three epochs of 14 steps on synthetic images.
+const SHORT: [&str; 10] = [
+    "--train-per-class",
+    "40",
+    "--imbalance",
+    "4",
+    "--test-per-class",
+    "5",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "16",
+];
+const SHORT_STEPS: u64 = 42;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// `evenkeel train --json --log-steps 1`, as it prints.
+struct Run {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Run {
+    fn start(args: &[&str], out: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["train", "--json", "--log-steps", "1", "--out", text(out)])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("stdout"));
+        Run { child, lines }
+    }
+
+    /// The next event; `None` at the end.
+    fn event(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        let bytes = self.lines.read_line(&mut line).expect("a line");
+        (bytes > 0).then(|| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
+    }
+
+    /// Reads until step `step` is told.
+    fn until_step(&mut self, step: u64) {
+        while let Some(event) = self.event() {
+            if event["event"] == "step" && event["step"] == step {
+                return;
+            }
+        }
+        panic!("the run ended before step {step}");
+    }
+
+    fn finish(mut self) -> (ExitStatus, Vec<Value>) {
+        let events = std::iter::from_fn(|| self.event()).collect();
+        (self.child.wait().expect("the program ends"), events)
+    }
+}
+
+/// All events of a run that succeeds.
+fn train(args: &[&str], out: &Path) -> Vec<Value> {
+    let (status, events) = Run::start(args, out).finish();
+    assert!(status.success(), "{status}: {args:?}");
+    events
+}
+
+fn resume(out: &Path) -> Vec<Value> {
+    train(&["--resume"], out)
+}
+
+fn losses(events: &[Value]) -> Vec<f64> {
+    let steps = events.iter().filter(|e| e["event"] == "step");
+    steps.map(|e| e["loss"].as_f64().expect("a loss")).collect()
+}
+
+fn done(events: &[Value]) -> &Value {
+    events.iter().find(|e| e["event"] == "done").expect("a run that is done")
+}
+
+fn bytes(run: &Path, name: &str) -> Vec<u8> {
+    let path = run.join("checkpoint").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Records 0 to 39 of the made images as CIFAR-10's files, which the committed trajectories use.
+fn made_images() -> TempDir {
+    let folder = folder();
+    let records = |from: u64, to: u64| (from..to).flat_map(made_record).collect::<Vec<u8>>();
+    for file in 1..=5 {
+        let first = (file - 1) * 8;
+        let path = folder.path().join(format!("data_batch_{file}.bin"));
+        std::fs::write(path, records(first, first + 8)).expect("a file");
+    }
+    std::fs::write(folder.path().join("test_batch.bin"), records(40, 50)).expect("a file");
+    folder
+}
+
+/// The worst relative error of a step may be `first` at step 1 and `later` after it.
+fn same_as_pytorch(name: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/trajectory");
+    let read = std::fs::read(golden.join(format!("{name}.json"))).expect("a trajectory");
+    let torch: Value = serde_json::from_slice(&read).expect("JSON");
+    let images = made_images();
+    let init = golden.join(torch["init"].as_str().expect("an init file"));
+    for run in torch["runs"].as_array().expect("runs") {
+        let rate = run["lr"].as_f64().expect("a rate");
+        let later = if rate < 1e-3 { 1e-4 } else { 3e-4 };
+        let out = folder();
+        let lr = rate.to_string();
+        let found = losses(&train(
+            &[
+                "--dataset",
+                "cifar10",
+                "--data",
+                text(images.path()),
+                "--init",
+                text(&init),
+                "--model",
+                "small",
+                "--norm",
+                torch["norm"].as_str().expect("a norm"),
+                "--head",
+                torch["head"].as_str().expect("a head"),
+                "--imbalance",
+                "1",
+                "--shuffle",
+                "none",
+                "--augment",
+                "none",
+                "--schedule",
+                "constant",
+                "--lr",
+                &lr,
+                "--weight-decay",
+                "2e-4",
+                "--batch-size",
+                "8",
+                "--max-steps",
+                "5",
+            ],
+            out.path(),
+        ));
+        let expected = run["losses_f64"].as_array().expect("losses");
+        assert_eq!(found.len(), expected.len());
+        for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let expected = expected.as_f64().expect("a loss");
+            let error = (found - expected).abs() / expected.abs();
+            let bound = if i == 0 { 1e-5 } else { later };
+            assert!(
+                error <= bound,
+                "{name}, lr {lr}, step {}: {found}, PyTorch has {expected}",
+                i + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn batch_norm_follows_pytorchs_trajectory() {
+    same_as_pytorch("bn");
+}
+
+#[test]
+fn normalized_batch_norm_follows_pytorchs_trajectory() {
+    same_as_pytorch("nbn");
+}
+
+#[test]
+fn logit_rectification_follows_pytorchs_trajectory() {
+    same_as_pytorch("nbn-lr");
+}
+
+/// An unbroken run of [`SHORT`], which broken ones are compared with.
+fn unbroken() -> &'static Path {
+    static UNBROKEN: OnceLock<PathBuf> = OnceLock::new();
+    UNBROKEN.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("train-unbroken");
+        if out.exists() {
+            std::fs::remove_dir_all(&out).expect("the folder of an earlier test goes");
+        }
+        let events = train(&SHORT, &out);
+        assert_eq!(done(&events)["step"], SHORT_STEPS);
+        out
+    })
+}
+
+/// A run ended with the bits of the unbroken one.
+fn same_bits(run: &Path, how: &str) {
+    for name in ["last.safetensors", "best.safetensors"] {
+        assert!(bytes(run, name) == bytes(unbroken(), name), "{name} differs after {how}");
+    }
+    let rows = |run: &Path| evenkeel::train::run_dir::read_metrics(run).expect("metrics");
+    let measured =
+        |row: &Value| ["epoch", "step", "loss", "train_accuracy", "test"].map(|k| row[k].clone());
+    let (found, expected) = (rows(run), rows(unbroken()));
+    assert!(found.iter().map(measured).eq(expected.iter().map(measured)), "metrics after {how}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let again = folder();
+    train(&SHORT, again.path());
+    same_bits(again.path(), "a second run");
+}
+
+#[test]
+fn another_seed_gives_other_bits() {
+    let other = folder();
+    train(&[&SHORT[..], &["--seed", "1", "--max-steps", "2"]].concat(), other.path());
+    assert!(bytes(other.path(), "last.safetensors") != bytes(unbroken(), "last.safetensors"));
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits() {
+    let out = folder();
+    let mut run = Run::start(&SHORT, out.path());
+    // Anywhere between the second epoch's first step and the third's last but two.
+    let step = 15 + RandomState::new().hash_one(0) % (SHORT_STEPS - 17);
+    run.until_step(step);
+    run.child.kill().expect("the program is killed");
+    run.child.wait().expect("the program ends");
+    assert!(done(&resume(out.path()))["step"] == SHORT_STEPS);
+    same_bits(out.path(), &format!("a kill at step {step}"));
+}
+
+#[test]
+fn a_run_killed_before_its_first_checkpoint_starts_again() {
+    let out = folder();
+    let mut run = Run::start(&SHORT, out.path());
+    run.until_step(3);
+    run.child.kill().expect("the program is killed");
+    run.child.wait().expect("the program ends");
+    resume(out.path());
+    same_bits(out.path(), "a kill at step 3");
+}
+
+#[test]
+fn a_run_stopped_by_max_steps_resumes_to_the_same_bits() {
+    let out = folder();
+    // Once within an epoch, once at an epoch's end.
+    let events = train(&[&SHORT[..], &["--max-steps", "19"]].concat(), out.path());
+    assert_eq!(done(&events)["step"], 19);
+    let events = train(&["--resume", "--max-steps", "28"], out.path());
+    assert_eq!(done(&events)["step"], 28);
+    resume(out.path());
+    same_bits(out.path(), "--max-steps 19 and 28");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_saves_and_the_run_resumes_to_the_same_bits() {
+    let out = folder();
+    let mut run = Run::start(&SHORT, out.path());
+    run.until_step(18);
+    let sent = Command::new("kill").args(["-INT", &run.child.id().to_string()]).status();
+    assert!(sent.expect("kill starts").success());
+    let (status, _) = run.finish();
+    assert_eq!(status.code(), Some(130));
+    let first = resume(out.path()).into_iter().find(|e| e["event"] == "step").expect("a step");
+    assert!(first["step"].as_u64() > Some(18), "steps done are done again: {first}");
+    same_bits(out.path(), "Ctrl-C");
+}
+
+#[test]
+fn memory_is_flat_after_the_first_steps() {
+    let peak = |steps: &str| {
+        let out = folder();
+        let flags = ["--batch-size", "4", "--max-steps", steps];
+        let events = train(&[&SHORT[..8], &flags].concat(), out.path());
+        done(&events)["gpu_bytes_peak"].as_u64().expect("bytes")
+    };
+    assert_eq!(peak("2"), peak("30"));
+}
+
+/// Losses of three steps at a small rate, with or without fusion.
+fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f32> {
+    let spec = Spec {
+        model: "small",
+        classes: 10,
+        head,
+        norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
+    };
+    let sgd = SgdOptions {
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 2e-4,
+        spare_scale_factor: false,
+    };
+    let splits = data::load(&DataSpec {
+        train_per_class: Some(10),
+        test_per_class: Some(1),
+        imbalance: 2.0,
+        ..DataSpec::default()
+    })
+    .expect("a data set");
+    let set = DeviceSet::upload(gpu, &splits.train).expect("a set on the device");
+    let mut session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0).expect("a session");
+    session.fuse = fuse;
+    for step in 0..3 {
+        let plan = session.train_plan(&set, 16, true).expect("a plan");
+        let learning_rate = 1e-3;
+        plan.run(&StepUniform { learning_rate, step, first: step * 16, ..Default::default() })
+            .expect("a step");
+    }
+    session.sgd.losses(gpu, 0, 3).expect("losses")
+}
+
+#[test]
+fn fused_and_unfused_steps_have_the_same_losses() {
+    let gpu = common::gpu();
+    for (kind, head) in [(NormKind::Bn, Head::Linear), (NormKind::Nbn, Head::Lr)] {
+        let fused = first_losses(&gpu, kind, head, true);
+        let unfused = first_losses(&gpu, kind, head, false);
+        for (a, b) in fused.iter().zip(&unfused) {
+            assert!(a.is_finite() && (a - b).abs() <= 1e-5 * b.abs(), "{fused:?} {unfused:?}");
+        }
+    }
+}
+
+/// Rows and columns of the random graphs' values: square, so that any two multiply.
+const SIDE: usize = 6;
+
+/// One op on earlier values, chosen by their position modulo how many there are.
+#[derive(Clone, Debug)]
+enum Choice {
+    Unary(&'static str, usize),
+    Binary(&'static str, usize, usize),
+    Matmul(usize, usize),
+    /// a + (sum of b over an axis, broadcast)
+    SumAxis(usize, usize, usize),
+    /// b as one row, and back
+    Reshape(usize),
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let any = 0..64usize;
+    let unary = prop::sample::select(vec!["tanh", "sigmoid", "relu", "neg", "softplus"]);
+    let binary = prop::sample::select(vec!["add", "sub", "mul", "maximum"]);
+    prop_oneof![
+        (unary, any.clone()).prop_map(|(f, a)| Choice::Unary(f, a)),
+        (binary, any.clone(), any.clone()).prop_map(|(f, a, b)| Choice::Binary(f, a, b)),
+        (any.clone(), any.clone()).prop_map(|(a, b)| Choice::Matmul(a, b)),
+        (any.clone(), any.clone(), 0..2usize).prop_map(|(a, b, axis)| Choice::SumAxis(a, b, axis)),
+        any.prop_map(Choice::Reshape),
+    ]
+}
+
+fn apply(choice: &Choice, values: &[Tensor]) -> Tensor {
+    let value = |i: &usize| &values[i % values.len()];
+    let found = match choice {
+        Choice::Unary(f, a) => ops::unary(f, value(a)),
+        Choice::Binary(f, a, b) => ops::binary(f, value(a), value(b)),
+        Choice::Matmul(a, b) => ops::matmul(value(a), value(b)),
+        Choice::SumAxis(a, b, axis) => {
+            ops::sum(value(b), &[*axis], true).and_then(|sum| ops::binary("add", value(a), &sum))
+        }
+        Choice::Reshape(a) => ops::reshape(value(a), [SIDE * SIDE])
+            .and_then(|flat| ops::unary("neg", &flat))
+            .and_then(|flat| ops::reshape(&flat, [SIDE, SIDE])),
+    };
+    found.expect("ops that fit")
+}
+
+fn bits(values: Vec<f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn a_plan_that_reuses_buffers_computes_what_each_op_computes_alone() {
+    let gpu = common::gpu();
+    let matrix = |data: &[f32]| Tensor::new(&gpu, data, [SIDE, SIDE]).expect("a tensor");
+    let element = -1.0f32..1.0;
+    let leaves = prop::collection::vec(prop::collection::vec(element, SIDE * SIDE), 2..4);
+    let strategy = (leaves, prop::collection::vec(choice(), 3..14));
+    let config = ProptestConfig { cases: 20, failure_persistence: None, ..Default::default() };
+    let outcome = TestRunner::new(config).run(&strategy, |(leaves, choices)| {
+        // Each op on data read back from the one before.
+        let mut alone: Vec<Tensor> = leaves.iter().map(|l| matrix(l)).collect();
+        let mut expected = Vec::new();
+        for choice in &choices {
+            let found = apply(choice, &alone).to_vec().expect("a result");
+            alone.push(matrix(&found));
+            expected.push(bits(found));
+        }
+        // All in one graph: the last value wanted alone, then every value.
+        let mut values: Vec<Tensor> = leaves.iter().map(|l| matrix(l)).collect();
+        for choice in &choices {
+            values.push(apply(choice, &values));
+        }
+        let last = values.last().expect("a value");
+        prop_assert_eq!(Some(&bits(last.to_vec().expect("a result"))), expected.last());
+        let made: Vec<&Tensor> = values[leaves.len()..].iter().collect();
+        prop_assert_eq!(&evaluate(&made).expect("results"), &expected);
+        // Gradients: alone, then beside every value.
+        let loss = ops::sum(last, &[], false).expect("a sum");
+        let inputs: Vec<&Tensor> = values[..leaves.len()].iter().collect();
+        for gradient in grad(&loss, &inputs).expect("gradients").into_iter().flatten() {
+            let alone = bits(gradient.to_vec().expect("a gradient"));
+            let wanted: Vec<&Tensor> = made.iter().copied().chain([&gradient]).collect();
+            let beside = evaluate(&wanted).expect("results").pop();
+            prop_assert_eq!(Some(alone), beside);
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|e| panic!("{e}"));
+}
