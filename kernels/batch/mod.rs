@@ -40,11 +40,11 @@ impl Batch {
     }
 }
 
-/// Gathers a batch: position p = step.first + i of the epoch is sample order[p].
+/// Gathers a batch: position p = step.first + i of the epoch is sample order\[p\].
 ///
 /// In: the k chunks (u32 words of four bytes, each image CHW, [`Batch::image_words`] apart), then
 /// labels (u32, whole set), then order (u32 sample indices). Reads the step's uniform.
-/// Out: x[n, c, h, w] = (byte / 255 − mean) / std, labels[n]. Every sample index must lie in a chunk.
+/// Out: x[n, c, h, w] = (byte / 255 − mean) / std, labels\[n\]. Every sample index must lie in a chunk.
 pub fn program(chunks: &[Batch]) -> Program {
     let mut program = Program::default();
     for (i, chunk) in chunks.iter().enumerate() {
@@ -68,7 +68,7 @@ pub fn program(chunks: &[Batch]) -> Program {
     program
 }
 
-/// word[n] = philox(counter[n], key[n]), for known-answer tests. In: counter (4 words each), key (2
+/// word\[n\] = philox(counter\[n\], key\[n\]), for known-answer tests. In: counter (4 words each), key (2
 /// words each). Out: 4 words each.
 pub fn random(n: u32) -> Program {
     let [x, y, z] = linear_grid(n.div_ceil(64));

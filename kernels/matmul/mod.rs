@@ -2,7 +2,7 @@
 
 use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
-/// c[batch, m, n] = a[batch, m, k] b[batch, k, n] (+ bias[n] on every row). PyTorch's
+/// c[batch, m, n] = a[batch, m, k] b[batch, k, n] (+ bias\[n\] on every row). PyTorch's
 /// `Linear` y = x Wᵀ + b is `transpose_b` with a bias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matmul {

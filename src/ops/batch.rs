@@ -30,7 +30,7 @@ pub struct BatchSource {
 struct Gather(Vec<Batch>);
 
 /// `n` samples at positions `step.first..` of `order` (indices into the data set): images
-/// [n, C, H, W] as floats, and labels [n]. `augment` pads by 4, crops at random and flips half.
+/// [n, C, H, W] as floats, and labels \[n\]. `augment` pads by 4, crops at random and flips half.
 ///
 /// # Errors
 /// A source without images.

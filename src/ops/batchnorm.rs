@@ -21,7 +21,7 @@ use evenkeel_kernels::{Caps, Program};
 pub enum Affine<'a> {
     /// None: y = x̂ (Logit Rectification's layer).
     None,
-    /// y = γ·x̂ + β, both [C].
+    /// y = γ·x̂ + β, both \[C\].
     Plain {
         /// γ
         weight: &'a Tensor,
@@ -30,9 +30,9 @@ pub enum Affine<'a> {
     },
     /// NBN: unit vectors of γ and β times entry 0 of α.
     Normalized {
-        /// γ [C]
+        /// γ \[C\]
         gamma: &'a Tensor,
-        /// β [C]
+        /// β \[C\]
         beta: &'a Tensor,
         /// α, a vector whose entry 0 counts (the others get gradient 0)
         alpha: &'a Tensor,
@@ -58,9 +58,9 @@ pub struct Normalization<'a> {
 pub struct BatchNormed {
     /// The output, shaped as the input.
     pub y: Tensor,
-    /// The batch's mean [C].
+    /// The batch's mean \[C\].
     pub mean: Tensor,
-    /// The batch's unbiased variance [C], for the running statistics.
+    /// The batch's unbiased variance \[C\], for the running statistics.
     pub variance: Tensor,
 }
 
@@ -101,7 +101,7 @@ pub fn batch_norm_train(x: &Tensor, norm: &Normalization<'_>) -> Result<BatchNor
     Ok(BatchNormed { y, mean, variance })
 }
 
-/// Normalizes `x` by the running statistics, both [C]; they get no gradient.
+/// Normalizes `x` by the running statistics, both \[C\]; they get no gradient.
 ///
 /// # Errors
 /// Extents that do not fit.

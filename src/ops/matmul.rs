@@ -19,7 +19,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     product("matmul", a, false, b, false, None)
 }
 
-/// y [N, O] = x [N, I] · weight [O, I]ᵀ + bias [O], as `torch.nn.functional.linear`.
+/// y [N, O] = x [N, I] · weight [O, I]ᵀ + bias \[O\], as `torch.nn.functional.linear`.
 ///
 /// # Errors
 /// Extents that do not fit.

@@ -31,7 +31,7 @@ enum Kind {
     AverageBackward,
 }
 
-/// y[n,c,p,q] = maximum of the window; the first maximum takes the gradient; NaN wins.
+/// y\[n,c,p,q\] = maximum of the window; the first maximum takes the gradient; NaN wins.
 ///
 /// # Errors
 /// A window larger than the padded input, or padding above half the window.
@@ -43,7 +43,7 @@ pub fn max_pool2d(x: &Tensor, options: Pool2dOptions) -> Result<Tensor> {
     Ok(y)
 }
 
-/// y[n,c,p,q] = mean of the window, padding counted as zeros.
+/// y\[n,c,p,q\] = mean of the window, padding counted as zeros.
 ///
 /// # Errors
 /// As [`max_pool2d`].
@@ -54,7 +54,7 @@ pub fn avg_pool2d(x: &Tensor, options: Pool2dOptions) -> Result<Tensor> {
     Ok(y)
 }
 
-/// y[n,c] = mean of x[n,c,·,·].
+/// y\[n,c\] = mean of x[n,c,·,·].
 ///
 /// # Errors
 /// An input without four axes.

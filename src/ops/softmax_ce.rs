@@ -13,9 +13,9 @@ use evenkeel_kernels::{Caps, Program};
 /// Options of the loss.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrossEntropy<'a> {
-    /// Weight of each class [C].
+    /// Weight of each class \[C\].
     pub weights: Option<&'a Tensor>,
-    /// Added to every row of logits [C] (logit adjustment, balanced softmax).
+    /// Added to every row of logits \[C\] (logit adjustment, balanced softmax).
     pub offsets: Option<&'a Tensor>,
     /// Share of the target spread over all classes, in 0..1.
     pub label_smoothing: f32,
@@ -24,7 +24,7 @@ pub struct CrossEntropy<'a> {
 #[derive(Debug)]
 struct FusedCrossEntropy(SoftmaxCe);
 
-/// Mean cross-entropy of `logits` [N, C] against `labels` [N] (integers below C): [1].
+/// Mean cross-entropy of `logits` [N, C] against `labels` \[N\] (integers below C): \[1\].
 ///
 /// # Errors
 /// Extents that do not fit, labels that are not integers.
@@ -37,7 +37,7 @@ pub fn cross_entropy(
     Ok(loss)
 }
 
-/// The loss of each row [N], weighted but not divided.
+/// The loss of each row \[N\], weighted but not divided.
 ///
 /// # Errors
 /// As [`cross_entropy`].
