@@ -41,7 +41,9 @@ pub mod reduce;
 pub mod shortcut;
 pub mod softmax_ce;
 
-pub use launch::{Arg, Call, Caps, Constant, Cost, Launch, Program, Source, linear_grid};
+pub use launch::{
+    Arg, Call, Caps, Constant, Cost, Launch, Program, Source, TEXEL_ROW, linear_grid,
+};
 pub use wgsl::{Access, Assembled, Binding, Compiled, ShaderError};
 
 /// The WGSL library under `shaders/`: functions without entry points, found by `#include`.

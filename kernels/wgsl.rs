@@ -1,7 +1,12 @@
-//! From files to a validated module: constants and includes are joined into one text with a source
-//! map, naga parses and validates it, and the bindings are read off the module.
+//! From files to a validated module: constants, includes and inputs are joined into one text with a
+//! source map, naga parses and validates it, and the bindings are read off the module.
+//!
+//! A line `#input x 0 vec4<f32>` declares binding 0 as an array of vec4 that the kernel reads as
+//! `x(i)`: from a read-only storage buffer, or as texels where the launch says so
+//! ([`Launch::texels`]). `#input x 0 vec4<f32> 3` also gives `x_length()`, the number of elements: a
+//! texture does not know it, so with texels the argument is bound once more, as a buffer at 3.
 
-use crate::launch::{Constant, Launch, Source};
+use crate::launch::{Constant, Launch, Source, TEXEL_ROW};
 use std::fmt::Write as _;
 
 /// A WGSL file that does not assemble, parse or validate.
@@ -38,6 +43,8 @@ pub enum Access {
     ReadWrite,
     /// `var<uniform>`
     Uniform,
+    /// `texture_storage_2d<rgba32float, read>`, holding a copy of the argument
+    Texels,
 }
 
 /// One `@group(0) @binding(index)`.
@@ -100,6 +107,10 @@ fn include(
     }
     seen.push(source.path);
     for (i, line) in source.text.lines().enumerate() {
+        if let Some(rest) = line.strip_prefix("#input ") {
+            out.line(&input(launch, rest), source.path, i + 1);
+            continue;
+        }
         let Some(rest) = line.trim_start().strip_prefix("#include") else {
             out.line(line, source.path, i + 1);
             continue;
@@ -119,6 +130,34 @@ fn include(
         include(out, launch, file, seen)?;
     }
     Ok(())
+}
+
+/// The declarations behind `#input NAME BINDING TYPE [BINDING]`.
+fn input(launch: &Launch, rest: &str) -> String {
+    let mut words = rest.split_whitespace();
+    let mut word = || words.next().unwrap_or_default();
+    let (name, binding, ty) = (word(), word(), word());
+    let again = word();
+    let buffer = |binding: &str| {
+        format!("@group(0) @binding({binding}) var<storage, read> {name}_data: array<{ty}>; ")
+    };
+    let texels = launch.texels.contains(&name);
+    let mut text = if texels {
+        format!(
+            "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>; \
+             fn {name}(i: u32) -> {ty} {{ return textureLoad({name}_texels, \
+             vec2<u32>(i % {TEXEL_ROW}u, i / {TEXEL_ROW}u)); }} "
+        )
+    } else {
+        buffer(binding) + &format!("fn {name}(i: u32) -> {ty} {{ return {name}_data[i]; }} ")
+    };
+    if !again.is_empty() {
+        if texels {
+            text += &buffer(again);
+        }
+        text += &format!("fn {name}_length() -> u32 {{ return arrayLength(&{name}_data); }}");
+    }
+    text
 }
 
 impl Assembled {
@@ -186,6 +225,7 @@ fn bindings(module: &naga::Module) -> Vec<Binding> {
             let index = v.binding?.binding;
             let access = match v.space {
                 naga::AddressSpace::Uniform => Access::Uniform,
+                naga::AddressSpace::Handle => Access::Texels,
                 naga::AddressSpace::Storage { access }
                     if access.contains(naga::StorageAccess::STORE) =>
                 {

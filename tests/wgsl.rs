@@ -97,7 +97,7 @@ impl Collection {
 }
 
 /// The devices that kernels are chosen for.
-fn devices() -> [Collection; 4] {
+fn devices() -> [Collection; 5] {
     let with = |name, software, subgroup: Option<(u32, u32)>| Collection {
         name,
         caps: Caps {
@@ -108,11 +108,14 @@ fn devices() -> [Collection; 4] {
         },
         programs: Vec::new(),
     };
+    let mut lavapipe = with("software that reads texels", true, Some((8, 8)));
+    lavapipe.caps.texels = true;
     [
         with("portable", false, None),
         with("a GPU with subgroups of 32", false, Some((32, 32))),
         with("software without subgroups", true, None),
         with("software with subgroups of 8", true, Some((8, 8))),
+        lavapipe,
     ]
 }
 
@@ -243,7 +246,8 @@ fn the_rest(all: &mut Collection) {
         all.add("fill", elementwise::fill(len, 0.5));
         all.add("copy", elementwise::copy(len));
         for terms in 2..=6 {
-            all.add("sum_n", elementwise::sum_n(len, terms).expect("2 to 6 terms"));
+            let program = elementwise::sum_n(len, terms, &all.caps);
+            all.add("sum_n", program.expect("2 to 6 terms"));
         }
     }
     // Equal shapes, a scalar, a row, a column, a channel, and one that does not merge.
@@ -297,7 +301,7 @@ fn the_rest(all: &mut Collection) {
     all.add("random", batch::random(1000));
 }
 
-fn collected() -> [Collection; 4] {
+fn collected() -> [Collection; 5] {
     devices().map(|mut all| {
         for n in [16, 128] {
             resnet20(&mut all, n);
@@ -316,7 +320,11 @@ fn workgroup_bytes(compiled: &Compiled) -> u32 {
 
 /// What is against the limits in a kernel that validated.
 fn beyond_limits(compiled: &Compiled) -> Option<String> {
-    let storage = compiled.bindings.iter().filter(|b| b.access != Access::Uniform).count();
+    let storage = compiled
+        .bindings
+        .iter()
+        .filter(|b| matches!(b.access, Access::Read | Access::ReadWrite))
+        .count();
     let invocations: u32 = compiled.workgroup_size.iter().product();
     let memory = workgroup_bytes(compiled);
     if storage > STORAGE_BUFFERS {

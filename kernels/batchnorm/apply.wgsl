@@ -8,15 +8,15 @@
 #include "pack"
 #include "plane"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
+#input x 0 Pack
 @group(0) @binding(1) var<storage, read> coefficients: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> residual: array<Pack>;
+#input residual 2 Pack
 @group(0) @binding(3) var<storage, read_write> y: array<Pack>;
 
 fn apply(at: u32, k: vec4<f32>) {
-    var v = (x[at] - k.x) * k.y + k.z;
+    var v = (x(at) - k.x) * k.y + k.z;
     if RESIDUAL {
-        v += residual[at];
+        v += residual(at);
     }
     if RELU {
         v = max(v, splat(0.0));
@@ -30,7 +30,7 @@ fn planes(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
+    let run = run_of(arrayLength(&y) / CHANNELS, wg.y, groups.y);
     let k = coefficients[wg.x];
     for (var i = run.first + lid; i < run.end; i += WORKGROUP) {
         apply(element(wg.x, i), k);
@@ -47,7 +47,7 @@ fn columns(
     if channel >= CHANNELS {
         return;
     }
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
+    let run = run_of(arrayLength(&y) / CHANNELS, wg.y, groups.y);
     let k = coefficients[channel];
     for (var i = run.first; i < run.end; i++) {
         apply(i * CHANNELS + channel, k);

@@ -12,15 +12,15 @@
 #include "plane"
 #include "gate"
 
-@group(0) @binding(0) var<storage, read> dy: array<Pack>;
-@group(0) @binding(1) var<storage, read> x: array<Pack>;
+#input dy 0 Pack
+#input x 1 Pack
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dx: array<Pack>;
 
 // Element `at` of a channel with coefficients k and bias b.
 fn apply(at: u32, k: vec4<f32>, b: f32) {
-    let d = x[at] - k.x;
-    let g = gate(dy[at], d * k.y + b, at);
+    let d = x(at) - k.x;
+    let g = gate(dy(at), d * k.y + b, at);
     if EVAL {
         dx[at] = k.y * g;
     } else {

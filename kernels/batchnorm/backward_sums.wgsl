@@ -14,8 +14,8 @@
 #include "plane"
 #include "gate"
 
-@group(0) @binding(0) var<storage, read> dy: array<Pack>;
-@group(0) @binding(1) var<storage, read> x: array<Pack>;
+#input dy 0 Pack
+#input x 1 Pack LENGTH_AT
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(3) var<storage, read> spread: array<f32>;
 @group(0) @binding(4) var<storage, read_write> scratch: array<vec4<f32>>;
@@ -35,7 +35,7 @@ fn planes(
     @builtin(local_invocation_index) lid: u32,
 ) {
     let channel = wg.x;
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
+    let run = run_of(x_length() / CHANNELS, wg.y, groups.y);
     let m = mean[channel];
     let invstd = inverse_deviation(channel);
     let wb = gate_affine(channel);
@@ -44,8 +44,8 @@ fn planes(
     var sum_gx = splat(0.0);
     for (var i = run.first + lid; i < run.end; i += WORKGROUP) {
         let at = element(channel, i);
-        let d = x[at] - m;
-        let g = gate(dy[at], d * scale + wb.y, at);
+        let d = x(at) - m;
+        let g = gate(dy(at), d * scale + wb.y, at);
         sum_g += g;
         sum_gx += g * d;
     }
@@ -65,7 +65,7 @@ fn columns(
     if channel >= CHANNELS {
         return;
     }
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
+    let run = run_of(x_length() / CHANNELS, wg.y, groups.y);
     let m = mean[channel];
     let invstd = inverse_deviation(channel);
     let wb = gate_affine(channel);
@@ -74,8 +74,8 @@ fn columns(
     var sum_gx = 0.0;
     for (var i = run.first; i < run.end; i++) {
         let at = i * CHANNELS + channel;
-        let d = x[at] - m;
-        let g = gate(dy[at], d * scale + wb.y, at);
+        let d = x(at) - m;
+        let g = gate(dy(at), d * scale + wb.y, at);
         sum_g += fold(g);
         sum_gx += fold(g * d);
     }

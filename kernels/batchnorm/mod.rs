@@ -110,6 +110,7 @@ struct Geometry {
     small: u32,
     /// Invocations that share a channel's partials there.
     split: u32,
+    caps: Caps,
 }
 
 impl Geometry {
@@ -136,7 +137,8 @@ impl Geometry {
             5..=16 => 4,
             _ => 16,
         };
-        Geometry { bn: *bn, entry, vec4, workgroup, grid: [across, parts, 1], small, split }
+        let (grid, caps) = ([across, parts, 1], caps.clone());
+        Geometry { bn: *bn, entry, vec4, workgroup, grid, small, split, caps }
     }
 
     /// Words of the scratch: coefficients and partials, four words each.
@@ -144,10 +146,12 @@ impl Geometry {
         4 * self.bn.c as usize * (1 + self.grid[1] as usize)
     }
 
-    /// A pass over the data.
-    fn pass(&self, source: Source) -> Launch {
+    /// A pass over the data that reads these tensors.
+    fn pass(&self, source: Source, inputs: &[&'static str]) -> Launch {
         let [x, y, z] = self.grid;
-        Launch::new(source, self.entry)
+        let launch = Launch::new(source, self.entry);
+        let launch = if self.vec4 { launch.texels(&self.caps, inputs) } else { launch };
+        launch
             .constant("WORKGROUP", self.workgroup)
             .constant("CHANNELS", self.bn.c)
             .constant("PLANE", packs(self.bn.hw, self.vec4))
@@ -214,8 +218,9 @@ pub fn forward_train(bn: &BatchNorm, caps: &Caps) -> Program {
     let [gamma, beta, alpha] = args.affine(bn.affine);
     let (bytes, c) = (4 * bn.elements(), u64::from(bn.c));
 
-    let stats = g.pass(STATS).cost(4 * bn.elements(), bytes, g.partial_bytes());
-    program.push(stats, [Arg::In(0), scratch]);
+    let stats = g.pass(STATS, &["x"]).cost(4 * bn.elements(), bytes, g.partial_bytes());
+    let length = (!stats.texels.is_empty()).then_some(Arg::In(0));
+    program.push(stats, [Arg::In(0), scratch].into_iter().chain(length).collect::<Vec<_>>());
     let finalize = g
         .over_channels(FINALIZE, "finalize", g.split)
         .constant("SPLIT", g.split)
@@ -249,7 +254,8 @@ fn residual(bn: &BatchNorm, args: &mut Args) -> Arg {
 
 fn apply(g: &Geometry) -> Launch {
     let (bytes, residual) = (4 * g.bn.elements(), u64::from(g.bn.residual));
-    g.pass(APPLY).constant("RELU", g.bn.relu).constant("RESIDUAL", g.bn.residual).cost(
+    let inputs = if g.bn.residual { &["x", "residual"][..] } else { &["x"] };
+    g.pass(APPLY, inputs).constant("RELU", g.bn.relu).constant("RESIDUAL", g.bn.residual).cost(
         (3 + residual) * g.bn.elements(),
         (1 + residual) * bytes,
         bytes,
@@ -315,15 +321,17 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
     let output_bytes = if bn.reads_output() { bytes } else { 0 };
     let masked_bytes = if store { bytes } else { 0 };
     let sums = g
-        .pass(BACKWARD_SUMS)
+        .pass(BACKWARD_SUMS, &["dy", "x", "y"])
         .part("gate", first_gate)
         .constant("GATE_AT", 5u32)
+        .constant("LENGTH_AT", 5 + first_args.len() as u32)
         .constant("AFFINE", u32::from(plain))
         .constant("EVAL", eval)
         .constant("EPS", bn.eps)
         .constant("SPREAD_AT", if eval { 0 } else { bn.c })
         .cost(5 * elements, 2 * bytes + output_bytes, g.partial_bytes() + masked_bytes);
-    program.push(sums, [&[dy, x, mean, spread, scratch], &first_args[..]].concat());
+    let length = if sums.texels.is_empty() { &[][..] } else { &[x] };
+    program.push(sums, [&[dy, x, mean, spread, scratch], &first_args[..], length].concat());
 
     let finalize = |combine: bool, project: bool| {
         g.over_channels(BACKWARD_FINALIZE, "finalize", g.split)
@@ -348,7 +356,7 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
     let reads_x = !eval || second_gate == gate::INPUT;
     let read = bytes * (1 + u64::from(reads_x)) + if store { 0 } else { output_bytes };
     let apply = g
-        .pass(BACKWARD_APPLY)
+        .pass(BACKWARD_APPLY, &["dy", "x", "y"])
         .part("gate", second_gate)
         .constant("GATE_AT", 4u32)
         .constant("AFFINE", u32::from(plain))

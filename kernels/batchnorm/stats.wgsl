@@ -15,7 +15,7 @@
 #include "reduce.wgsl"
 #include "plane"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
+#input x 0 Pack 2
 @group(0) @binding(1) var<storage, read_write> scratch: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -25,17 +25,17 @@ fn planes(
     @builtin(local_invocation_index) lid: u32,
 ) {
     let channel = wg.x;
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
-    let pivot = fold(x[channel * PLANE]) / f32(WIDTH);
+    let run = run_of(x_length() / CHANNELS, wg.y, groups.y);
+    let pivot = fold(x(channel * PLANE)) / f32(WIDTH);
 
     let mine = run.first + lid;
     let inside = mine + (run.end - run.first) / 3u;
-    let shift = x[element(channel, min(inside, run.end - 1u))];
+    let shift = x(element(channel, min(inside, run.end - 1u)));
     var s = splat(0.0);
     var q = splat(0.0);
     var m = 0.0;
     for (var i = mine; i < run.end; i += WORKGROUP) {
-        let d = x[element(channel, i)] - shift;
+        let d = x(element(channel, i)) - shift;
         s += d;
         q += d * d;
         m += 1.0;
@@ -61,13 +61,13 @@ fn columns(
     if channel >= CHANNELS {
         return;
     }
-    let run = run_of(arrayLength(&x) / CHANNELS, wg.y, groups.y);
-    let pivot = fold(x[channel]);
-    let shift = fold(x[min(run.first, run.end - 1u) * CHANNELS + channel]);
+    let run = run_of(x_length() / CHANNELS, wg.y, groups.y);
+    let pivot = fold(x(channel));
+    let shift = fold(x(min(run.first, run.end - 1u) * CHANNELS + channel));
     var s = 0.0;
     var q = 0.0;
     for (var i = run.first; i < run.end; i++) {
-        let d = fold(x[i * CHANNELS + channel]) - shift;
+        let d = fold(x(i * CHANNELS + channel)) - shift;
         s += d;
         q += d * d;
     }

@@ -135,11 +135,10 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
 
 /// The launches that compute one direction of a convolution.
 pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Caps) -> Program {
-    let _ = caps;
     match variant {
         Variant::Direct => direct::program(shape, direction),
         Variant::Tiled => tiled::program(shape, direction),
-        Variant::Rows => rows::program(shape, direction),
+        Variant::Rows => rows::program(shape, direction, caps),
         Variant::Gather => gather::program(shape, direction),
     }
 }

@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
-fn x_length() -> u32 { return arrayLength(&x); }
+fn x_words() -> u32 { return arrayLength(&x); }
 fn x_quad(at: u32) -> vec4<f32> {
     let last = arrayLength(&x) - 1u;
     return vec4<f32>(x[min(at, last)], x[min(at + 1u, last)], x[min(at + 2u, last)], x[min(at + 3u, last)]);

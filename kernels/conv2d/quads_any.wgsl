@@ -4,7 +4,7 @@
 @group(0) @binding(0) var<storage, read> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
-fn image_length() -> u32 { return arrayLength(&image); }
+fn result_length() -> u32 { return arrayLength(&result); }
 fn pixel(at: u32) -> f32 { return image[min(at, arrayLength(&image) - 1u)]; }
 fn quad(at: u32) -> vec4<f32> {
     return vec4<f32>(pixel(at), pixel(at + 1u), pixel(at + 2u), pixel(at + 3u));

@@ -1,7 +1,7 @@
 //! 3x3 with stride 1 or 2 on subgroups of 8 (`rows.wgsl`, `rows_up.wgsl`, `weights_rows.wgsl`).
 
 use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, words};
-use crate::{Arg, Launch, Program, Source};
+use crate::{Arg, Caps, Launch, Program, Source};
 
 const ROWS: Source = source!("conv2d/rows.wgsl");
 const ROWS_UP: Source = source!("conv2d/rows_up.wgsl");
@@ -20,21 +20,30 @@ pub(super) fn fits(s: &Conv2d) -> bool {
         && s.groups == 1
 }
 
-pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
+pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     match direction {
-        Direction::BackwardWeights => weights(s),
-        Direction::BackwardData if s.stride == [2, 2] => up(s),
-        _ => forward(s, direction),
+        Direction::BackwardWeights => weights(s, caps),
+        Direction::BackwardData if s.stride == [2, 2] => up(s, caps),
+        _ => forward(s, direction, caps),
     }
 }
 
-/// The quads of image and result: as vec4 where both rows are whole quads.
-fn quads(width: u32, other: u32) -> Source {
-    if width.is_multiple_of(4) && other.is_multiple_of(4) { QUADS_VEC4 } else { QUADS_ANY }
+/// Both rows of pixels are whole quads.
+fn aligned(s: &Conv2d) -> bool {
+    s.w.is_multiple_of(4) && s.out_hw().1.is_multiple_of(4)
+}
+
+/// The quads of image and result, and the weights.
+fn quads(launch: Launch, s: &Conv2d, caps: &Caps) -> Launch {
+    let launch = launch.with_subgroups().texels(caps, &["weight"]);
+    if aligned(s) {
+        return launch.part("quads", QUADS_VEC4).texels(caps, &["image"]);
+    }
+    launch.part("quads", QUADS_ANY)
 }
 
 /// Forward, and backward-data with stride 1 as a forward with flipped, transposed weights.
-fn forward(s: &Conv2d, direction: Direction) -> Program {
+fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let flip = direction == Direction::BackwardData;
     let view = if flip { Conv2d { ci: s.co, co: s.ci, ..*s } } else { *s };
     let (ho, wo) = s.out_hw();
@@ -46,9 +55,8 @@ fn forward(s: &Conv2d, direction: Direction) -> Program {
     let launch = geometry(Launch::new(ROWS, "main"), &view)
         .constant("STRIDE", s.stride[0])
         .constant("C", c)
-        .constant("R", r)
-        .part("quads", quads(s.w, wo))
-        .with_subgroups();
+        .constant("R", r);
+    let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, direction), units, 8);
     launch.grid[2] = view.co.div_ceil(c);
     p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
@@ -56,13 +64,11 @@ fn forward(s: &Conv2d, direction: Direction) -> Program {
 }
 
 /// Backward-data with stride 2: all four phases of dx from one pass over dy.
-fn up(s: &Conv2d) -> Program {
+fn up(s: &Conv2d, caps: &Caps) -> Program {
     let mut p = Program::default();
     let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block: 16 });
     let units = words([s.n, s.h.div_ceil(2), s.w.div_ceil(2).div_ceil(4), 1]);
-    let launch = geometry(Launch::new(ROWS_UP, "main"), s)
-        .part("quads", quads(s.w, s.out_hw().1))
-        .with_subgroups();
+    let launch = quads(geometry(Launch::new(ROWS_UP, "main"), s), s, caps);
     let mut launch = linear(costed(launch, s, Direction::BackwardData), units, 8);
     launch.grid[2] = s.ci.div_ceil(16);
     p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
@@ -70,24 +76,27 @@ fn up(s: &Conv2d) -> Program {
 }
 
 /// Backward-weights: blocks of 8 input and 16 output channels, the batch's rows cut into shares.
-fn weights(s: &Conv2d) -> Program {
+fn weights(s: &Conv2d, caps: &Caps) -> Program {
     const BLOCK: u32 = 16;
     let (ho, wo) = s.out_hw();
     let blocks = s.ci.div_ceil(8) * s.co.div_ceil(BLOCK);
     let rows = s.n * wo.div_ceil(8) * ho;
     let parts = shares(blocks, rows);
-    let aligned = s.w.is_multiple_of(4) && wo.is_multiple_of(4);
-    let operands = if aligned { OPERANDS_VEC4 } else { OPERANDS_ANY };
+    let (operands, texels) =
+        if aligned(s) { (OPERANDS_VEC4, &["x", "dy"][..]) } else { (OPERANDS_ANY, &[][..]) };
     let launch = geometry(Launch::new(WEIGHTS, "main"), s)
         .constant("STRIDE", s.stride[0])
         .part("operands", operands)
+        .texels(caps, texels)
         .with_subgroups()
         .grid(s.ci.div_ceil(8), s.co.div_ceil(BLOCK), parts);
     let launch = costed(launch, s, Direction::BackwardWeights);
     let len = s.co.div_ceil(BLOCK) as usize * words([s.ci, BLOCK, 9, parts]);
     let mut p = Program::default();
     let partial = p.temp(len);
-    p.push(launch, [Arg::In(0), Arg::In(1), partial]);
+    let length = (!launch.texels.is_empty()).then_some(Arg::In(0));
+    let args = [Arg::In(0), Arg::In(1), partial].into_iter().chain(length);
+    p.push(launch, args.collect::<Vec<_>>());
     let one = s.weight_words();
     let sum = Launch::new(SUM_BLOCKS, "main")
         .constant("CI", s.ci)

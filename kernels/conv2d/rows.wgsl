@@ -12,12 +12,12 @@
 // Units are numbered column first, then band, then image; 8 to a workgroup.
 // Grid: x, y: workgroups over units, folded; z: blocks of C output channels.
 // Bindings: 0 x, 1 packed weights (pack.wgsl), 2 y. C is 8 or 16; R is 2 or 4.
-// The batch size follows from the length of binding 0.
+// The batch size follows from the length of binding 2.
 
 #include "quads"
 #include "subgroup.wgsl"
 
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+#input weight 1 vec4<f32>
 
 const QUADS: u32 = (WO + 3u) / 4u;                  // units in a row
 const BANDS: u32 = (HO + R - 1u) / R;               // units in a column
@@ -27,12 +27,13 @@ const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
 var<private> acc: array<vec4<f32>, 64>;             // [C][R]
 var<private> packed: array<vec4<f32>, 5>;           // this lane's share of the weights
+var<private> last_weight: u32;                      // of all blocks
 var<private> left: array<vec4<f32>, 6>;             // the pixels under kw 0, for each row of x
 var<private> middle: array<vec4<f32>, 6>;           // under kw 1
 var<private> right: array<vec4<f32>, 6>;            // under kw 2
 
 fn load_weights(i: u32, at: u32) {
-    packed[i] = weight[min(at + i * 8u, arrayLength(&weight) - 1u)];
+    packed[i] = weight(min(at + i * 8u, last_weight));
 }
 
 fn weight_of(tap: u32, c: u32) -> f32 {
@@ -156,7 +157,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let q = unit % QUADS;
     let h = unit / QUADS % BANDS * R;
     let top = h * STRIDE - 1u;                      // the first row of x; wraps above the image
-    let batch = image_length() / (CI * H * W);
+    let batch = result_length() / (CO * HO * WO);
+    last_weight = grid.z * (CI * 9u * C / 4u) - 1u;
     let n = min(unit / (QUADS * BANDS), batch - 1u);
 
     var plane = n * (CI * H * W);

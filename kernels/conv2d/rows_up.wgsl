@@ -12,12 +12,12 @@
 // are loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.
 // Grid: x, y: workgroups over units of 4 positions, folded; z: blocks of C channels of dx.
 // Bindings: 0 dy, 1 packed weights (pack.wgsl, transposed), 2 dx.
-// The batch size follows from the length of binding 0.
+// The batch size follows from the length of binding 2.
 
 #include "quads"
 #include "subgroup.wgsl"
 
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+#input weight 1 vec4<f32>
 
 const C: u32 = 16u;
 const LATTICE: vec2<u32> = (vec2<u32>(H, W) + 1u) / 2u;
@@ -27,11 +27,12 @@ const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
 var<private> acc: array<vec4<f32>, 64>;             // [C][row parity][column parity]
 var<private> packed: array<vec4<f32>, 5>;           // this lane's share of the weights
+var<private> last_weight: u32;                      // of all blocks
 var<private> here: array<vec4<f32>, 2>;             // dy[i, j..j+3], dy[i+1, j..j+3]
 var<private> right: array<vec4<f32>, 2>;            // dy[i, j+1..j+4], dy[i+1, j+1..j+4]
 
 fn load_weights(i: u32, at: u32) {
-    packed[i] = weight[min(at + i * 8u, arrayLength(&weight) - 1u)];
+    packed[i] = weight(min(at + i * 8u, last_weight));
 }
 
 fn weight_of(tap: u32, c: u32) -> f32 {
@@ -83,7 +84,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let unit = (wg.x + wg.y * grid.x) * 8u + lane;
     let q = unit % QUADS;
     let i = unit / QUADS % LATTICE.x;
-    let batch = image_length() / (CO * HO * WO);
+    let batch = result_length() / (CI * H * W);
+    last_weight = grid.z * (CO * 9u * C / 4u) - 1u;
     let n = min(unit / (QUADS * LATTICE.x), batch - 1u);
 
     var plane = n * (CO * HO * WO);

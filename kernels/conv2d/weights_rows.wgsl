@@ -9,7 +9,7 @@
 // subgroup loads the 16 x 8 values of dy, different ones in each lane, and broadcasts them by shuffles.
 // Grid: x input channels / 8, y output channels / 16, z shares of the rows of all strips and images.
 // Bindings: 0 x, 1 dy, 2 partial[z][block of co][ci][C][9], summed by sum_blocks.wgsl.
-// The batch size follows from the length of binding 0.
+// The batch size follows from the length of x.
 
 #include "operands"
 #include "subgroup.wgsl"
@@ -130,7 +130,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         @builtin(local_invocation_index) lane: u32) {
     let ci = wg.x * 8u + lane;
     let co = wg.y * C;
-    let rows = x_length() / (CI * H * W) * STRIPS * HO;
+    let rows = x_words() / (CI * H * W) * STRIPS * HO;
     let share = (rows + grid.z - 1u) / grid.z;
     let begin = wg.z * share;
     let end = min(begin + share, rows);

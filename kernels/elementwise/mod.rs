@@ -10,7 +10,7 @@ mod broadcast;
 
 pub use broadcast::{binary_backward, binary_forward, expand, permute};
 
-use crate::{Arg, Launch, Program, Source, linear_grid};
+use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
 include!(concat!(env!("OUT_DIR"), "/elementwise_ops.rs"));
 
@@ -76,12 +76,16 @@ pub fn copy(len: u32) -> Program {
 
 /// y = x0 + x1 + … over `len` elements, added in that order. In: 2 to 6 inputs. Out: y.
 /// `None`: another number of terms.
-pub fn sum_n(len: u32, terms: u32) -> Option<Program> {
+pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {
     if !(2..=6).contains(&terms) {
         return None;
     }
     let source = source!("elementwise/sum_n.wgsl");
-    let launch = flat(source, len, u64::from(terms), u64::from(terms) - 1).constant("TERMS", terms);
+    let mut launch =
+        flat(source, len, u64::from(terms), u64::from(terms) - 1).constant("TERMS", terms);
+    if len.is_multiple_of(4) {
+        launch = launch.texels(caps, &["x0", "x1", "x2", "x3", "x4", "x5"]);
+    }
     let mut args: Vec<Arg> =
         (0..6).map(|i| Arg::In(if i < terms as usize { i } else { 0 })).collect();
     args.push(Arg::Out(0));

@@ -5,12 +5,12 @@
 #include "pack"
 #include "chunk"
 
-@group(0) @binding(0) var<storage, read> x0: array<Pack>;
-@group(0) @binding(1) var<storage, read> x1: array<Pack>;
-@group(0) @binding(2) var<storage, read> x2: array<Pack>;
-@group(0) @binding(3) var<storage, read> x3: array<Pack>;
-@group(0) @binding(4) var<storage, read> x4: array<Pack>;
-@group(0) @binding(5) var<storage, read> x5: array<Pack>;
+#input x0 0 Pack
+#input x1 1 Pack
+#input x2 2 Pack
+#input x3 3 Pack
+#input x4 4 Pack
+#input x5 5 Pack
 @group(0) @binding(6) var<storage, read_write> y: array<Pack>;
 
 fn element(a: f32, b: f32, unused: f32) -> f32 {
@@ -27,18 +27,18 @@ fn main(
     for (var i = 0u; i < PACKS; i++) {
         let at = first + i * RUN;
         if (at < arrayLength(&y)) {
-            var sum = x0[at] + x1[at];
+            var sum = x0(at) + x1(at);
             if (TERMS > 2u) {
-                sum += x2[at];
+                sum += x2(at);
             }
             if (TERMS > 3u) {
-                sum += x3[at];
+                sum += x3(at);
             }
             if (TERMS > 4u) {
-                sum += x4[at];
+                sum += x4(at);
             }
             if (TERMS > 5u) {
-                sum += x5[at];
+                sum += x5(at);
             }
             y[at] = sum;
         }

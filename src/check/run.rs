@@ -5,7 +5,7 @@ use super::device::{self, Place};
 use super::golden::{Golden, Report, Tolerance, compare};
 use super::reference::{self, Array};
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{BUFFERS, Gpu};
 use evenkeel_kernels::{conv2d, matmul};
 use std::rc::Rc;
 
@@ -21,7 +21,8 @@ pub struct Finding {
 /// The variants of `op` that some device could run, by name; none for an op with one.
 pub fn variants(op: &str) -> Vec<&'static str> {
     match op {
-        "conv2d" => conv2d::Variant::ALL.iter().map(|v| v.name()).collect(),
+        "conv2d" => conv2d::Variant::ALL.iter().map(|v| v.name()).chain([BUFFERS]).collect(),
+        "batch_norm" | "normalized_batch_norm" | "add" => vec![BUFFERS],
         "linear" | "matmul" => matmul::Variant::ALL.iter().map(|v| v.name()).collect(),
         _ => Vec::new(),
     }

@@ -19,9 +19,12 @@ impl Memory {
     pub(super) fn peak(&self) -> u64 {
         self.peak.get()
     }
-    fn add(&self, bytes: u64) {
+    pub(super) fn add(&self, bytes: u64) {
         self.now.set(self.now.get() + bytes);
         self.peak.set(self.peak.get().max(self.now.get()));
+    }
+    pub(super) fn take_off(&self, bytes: u64) {
+        self.now.set(self.now.get() - bytes);
     }
 }
 
@@ -42,7 +45,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.memory.now.set(self.memory.now.get() - self.raw.size());
+        self.memory.take_off(self.raw.size());
     }
 }
 
@@ -64,6 +67,12 @@ impl Slice {
         Slice { buffer, start: 0, words }
     }
 
+    /// The same range of the same buffer.
+    pub fn is(&self, other: &Slice) -> bool {
+        Rc::ptr_eq(&self.buffer, &other.buffer)
+            && (self.start, self.words) == (other.start, other.words)
+    }
+
     pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
             buffer: &self.buffer.raw,
@@ -79,7 +88,8 @@ impl Gpu {
     /// # Errors
     /// Larger than a binding may be, or out of memory: both say how much was asked and what there is.
     pub fn alloc(&self, label: &str, words: usize) -> Result<Rc<Buffer>> {
-        let bytes = words.max(1) as u64 * 4;
+        // Whole texels (gpu/texels.rs).
+        let bytes = words.max(1).next_multiple_of(4) as u64 * 4;
         if bytes > self.caps.max_binding {
             return Err(Error::Device(format!(
                 "{label} needs {} but this device binds at most {} at once; a smaller --batch-size \

@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+/// The name of the variant of every kernel that reads its inputs from buffers.
+pub const BUFFERS: &str = "buffers";
+
 /// One adapter as the system offers it.
 pub struct Adapter {
     raw: wgpu::Adapter,
@@ -31,8 +34,17 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            texels: self.info.device_type == wgpu::DeviceType::Cpu && self.reads_texels(),
             prefer: None,
         }
+    }
+
+    /// Kernels may read storage textures of four floats a texel.
+    fn reads_texels(&self) -> bool {
+        let usable = wgpu::TextureFormatFeatureFlags::STORAGE_READ_ONLY;
+        let format = self.raw.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
+        self.raw.features().contains(wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES)
+            && format.flags.contains(usable)
     }
 
     /// The adapter's limits.
@@ -128,7 +140,8 @@ impl Gpu {
         (self.memory.now(), self.memory.peak())
     }
 
-    /// The same device, preferring the kernel variant called `variant`.
+    /// The same device, preferring the kernel variant called `variant`, or with [`BUFFERS`] reading
+    /// no input as texels.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
         Rc::new(Gpu {
             device: self.device.clone(),
@@ -136,7 +149,11 @@ impl Gpu {
             pipelines: RefCell::default(),
             memory: self.memory.clone(),
             info: self.info.clone(),
-            caps: Caps { prefer: Some(variant), ..self.caps.clone() },
+            caps: Caps {
+                prefer: Some(variant),
+                texels: self.caps.texels && variant != BUFFERS,
+                ..self.caps.clone()
+            },
             failed: self.failed.clone(),
             in_flight: RefCell::default(),
             timestamps: self.timestamps,
@@ -177,8 +194,11 @@ fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
 fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
     let caps = adapter.caps();
     let offered = adapter.raw.features();
-    let wanted =
+    let mut wanted =
         wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
+    if caps.texels {
+        wanted |= wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
+    }
     let limits = adapter.raw.limits();
     let (device, queue) = pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
         label: Some("evenkeel"),

@@ -8,8 +8,10 @@ mod buffer;
 mod device;
 mod pipeline;
 mod stream;
+mod texels;
 
 pub use buffer::{Buffer, Memory, Slice, mib};
-pub use device::{Adapter, Gpu, adapters, describe};
+pub use device::{Adapter, BUFFERS, Gpu, adapters, describe};
 pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
+pub use texels::{TexelCopy, Texels};

@@ -13,7 +13,8 @@ use std::rc::Rc;
 pub struct Pipeline {
     pub(super) raw: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
-    pub(super) bindings: usize,
+    /// How the kernel uses each binding.
+    pub access: Vec<Access>,
     /// `kernels/relu.wgsl:main`, for profiles and errors.
     pub name: String,
 }
@@ -31,8 +32,8 @@ impl Gpu {
     /// A kernel that does not compile (file and line) or that the driver refuses.
     pub fn pipeline(&self, launch: &Launch) -> Result<Rc<Pipeline>> {
         let parts: Vec<&str> = launch.parts.iter().map(|(_, s)| s.path).collect();
-        let key =
-            format!("{}:{}:{:?}:{:?}", launch.source.path, launch.entry, launch.constants, parts);
+        let Launch { source, entry, constants, texels, .. } = launch;
+        let key = format!("{}:{entry}:{constants:?}:{parts:?}:{texels:?}", source.path);
         if let Some(found) = self.pipelines.borrow().made.get(&key) {
             return Ok(found.clone());
         }
@@ -58,14 +59,17 @@ impl Gpu {
             .map(|b| wgpu::BindGroupLayoutEntry {
                 binding: b.index,
                 visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: match b.access {
-                        Access::Uniform => wgpu::BufferBindingType::Uniform,
-                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                ty: match b.access {
+                    Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+                    Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+                    Access::ReadWrite => {
+                        buffer(wgpu::BufferBindingType::Storage { read_only: false })
+                    }
+                    Access::Texels => wgpu::BindingType::StorageTexture {
+                        access: wgpu::StorageTextureAccess::ReadOnly,
+                        format: wgpu::TextureFormat::Rgba32Float,
+                        view_dimension: wgpu::TextureViewDimension::D2,
                     },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
                 },
                 count: None,
             })
@@ -99,6 +103,11 @@ impl Gpu {
         if let Some(e) = pollster::block_on(scope.pop()) {
             return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
         }
-        Ok(Pipeline { raw, layout, bindings: entries.len(), name })
+        let access = compiled.bindings.iter().map(|b| b.access).collect();
+        Ok(Pipeline { raw, layout, access, name })
     }
+}
+
+fn buffer(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
 }

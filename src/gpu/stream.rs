@@ -1,7 +1,7 @@
 //! Submission: a list of dispatches in one compute pass and one submit, or, to profile, each in a
 //! pass of its own between two timestamps.
 
-use super::{Gpu, Pipeline, Slice};
+use super::{Gpu, Pipeline, Slice, TexelCopy, Texels};
 use crate::error::{Error, Result};
 use evenkeel_kernels::Launch;
 use std::rc::Rc;
@@ -33,6 +33,7 @@ pub struct Dispatch {
     pipeline: Rc<Pipeline>,
     group: wgpu::BindGroup,
     grid: [u32; 3],
+    copies: Vec<TexelCopy>,
 }
 
 impl Dispatch {
@@ -58,12 +59,12 @@ impl Gpu {
                 pipeline.name, launch.grid
             )));
         }
-        if buffers.len() != pipeline.bindings {
+        if buffers.len() != pipeline.access.len() {
             return Err(Error::Shader(format!(
                 "{}: {} buffers for {} bindings",
                 pipeline.name,
                 buffers.len(),
-                pipeline.bindings
+                pipeline.access.len()
             )));
         }
         let entries: Vec<wgpu::BindGroupEntry<'_>> = buffers
@@ -74,6 +75,7 @@ impl Gpu {
                 resource: match b {
                     Binding::Storage(slice) => slice.binding(),
                     Binding::Uniform(raw) => raw.as_entire_binding(),
+                    Binding::Texels(texels) => wgpu::BindingResource::TextureView(&texels.view),
                 },
             })
             .collect();
@@ -86,7 +88,7 @@ impl Gpu {
         if let Some(e) = pollster::block_on(scope.pop()) {
             return Err(Error::Device(format!("{}: cannot bind: {e}", pipeline.name)));
         }
-        Ok(Dispatch { pipeline, group, grid: launch.grid })
+        Ok(Dispatch { pipeline, group, grid: launch.grid, copies: Vec::new() })
     }
 
     /// A uniform buffer for [`StepUniform`].
@@ -104,17 +106,21 @@ impl Gpu {
         self.queue.write_buffer(uniform, 0, bytemuck::bytes_of(step));
     }
 
-    /// Runs the dispatches in order: one pass, one submit. Does not wait.
+    /// Runs the dispatches in order: one submit, and one pass unless copies stand between. Does not
+    /// wait.
     ///
     /// # Errors
     /// An error the driver reported for this or earlier work.
     pub fn submit(&self, dispatches: &[Dispatch]) -> Result<()> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        {
+        let mut rest = dispatches;
+        while let Some((first, others)) = rest.split_first() {
+            first.copies.iter().for_each(|c| c.record(&mut encoder));
+            let run = 1 + others.iter().take_while(|d| d.copies.is_empty()).count();
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for d in dispatches {
-                d.record(&mut pass);
-            }
+            rest[..run].iter().for_each(|d| d.record(&mut pass));
+            drop(pass);
+            rest = &rest[run..];
         }
         let index = self.queue.submit([encoder.finish()]);
         self.in_flight.borrow_mut().push_back(index);
@@ -186,6 +192,7 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         for (i, d) in chunk.iter().enumerate() {
             let i = i as u32 * 2;
+            d.copies.iter().for_each(|c| c.record(&mut encoder));
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: Some(d.name()),
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -211,9 +218,16 @@ pub enum Binding<'a> {
     Storage(&'a Slice),
     /// The step's uniform.
     Uniform(&'a wgpu::Buffer),
+    /// A texture with a copy of the argument.
+    Texels(&'a Texels),
 }
 
 impl Dispatch {
+    /// The same dispatch after these copies.
+    pub fn after(self, copies: Vec<TexelCopy>) -> Self {
+        Dispatch { copies, ..self }
+    }
+
     fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline.raw);
         pass.set_bind_group(0, &self.group, &[]);

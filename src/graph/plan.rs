@@ -7,10 +7,10 @@
 use super::backward::ancestors;
 use super::schedule::Work;
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, mib};
+use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, TexelCopy, Texels, mib};
 use crate::ops;
 use crate::tensor::{Node, Source, Tensor, ValueId};
-use evenkeel_kernels::{Arg, Cost, Program};
+use evenkeel_kernels::{Access, Arg, Cost, Program};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use std::rc::Rc;
 pub struct Workspace {
     gpu: Rc<Gpu>,
     buffers: Vec<Rc<Buffer>>,
+    texels: TexelPool,
     uniform: wgpu::Buffer,
     /// Samples in a batch, to say in an error which batch would fit; 0 where there is no batch.
     pub batch: usize,
@@ -27,7 +28,13 @@ pub struct Workspace {
 impl Workspace {
     /// An empty workspace.
     pub fn new(gpu: &Rc<Gpu>) -> Self {
-        Workspace { gpu: gpu.clone(), buffers: Vec::new(), uniform: gpu.step_uniform(), batch: 0 }
+        Workspace {
+            gpu: gpu.clone(),
+            buffers: Vec::new(),
+            texels: TexelPool::default(),
+            uniform: gpu.step_uniform(),
+            batch: 0,
+        }
     }
 
     /// Bytes in the shared buffers.
@@ -123,7 +130,7 @@ impl Plan {
         }
         plan.places.extend(pinned);
         for (at, item) in items.iter().enumerate() {
-            plan.bind(at, item, &placed)?;
+            plan.bind(at, item, &placed, &mut workspace.texels)?;
         }
         Ok(plan)
     }
@@ -141,7 +148,14 @@ impl Plan {
         }
     }
 
-    fn bind(&mut self, at: usize, item: &Item, placed: &HashMap<What, Slice>) -> Result<()> {
+    fn bind(
+        &mut self,
+        at: usize,
+        item: &Item,
+        placed: &HashMap<What, Slice>,
+        pool: &mut TexelPool,
+    ) -> Result<()> {
+        pool.forget();
         let mut step = Step { op: item.name, shape: item.shape.clone(), calls: Vec::new() };
         for call in &item.program.calls {
             let slices: Vec<Option<Slice>> = call
@@ -154,14 +168,27 @@ impl Plan {
                     Arg::Step => Ok(None),
                 })
                 .collect::<Result<_>>()?;
+            let access = self.gpu.pipeline(&call.launch)?.access.clone();
+            let mut copies = Vec::new();
+            let mut texels = Vec::new();
+            for (slice, access) in slices.iter().zip(access) {
+                texels.push(match slice {
+                    Some(slice) if access == Access::Texels => {
+                        Some(pool.holding(&self.gpu, slice, &mut copies)?)
+                    }
+                    _ => None,
+                });
+            }
             let buffers: Vec<Binding<'_>> = slices
                 .iter()
-                .map(|s| match s {
-                    Some(slice) => Binding::Storage(slice),
-                    None => Binding::Uniform(&self.uniform),
+                .zip(&texels)
+                .map(|bound| match bound {
+                    (_, Some(texels)) => Binding::Texels(texels),
+                    (Some(slice), None) => Binding::Storage(slice),
+                    (None, None) => Binding::Uniform(&self.uniform),
                 })
                 .collect();
-            let dispatch = self.gpu.bind(&call.launch, &buffers)?;
+            let dispatch = self.gpu.bind(&call.launch, &buffers)?.after(copies);
             self.stats.dispatches += 1;
             self.stats.cost = self.stats.cost + call.launch.cost;
             step.calls.push((dispatch.name().to_string(), call.launch.cost));
@@ -206,6 +233,42 @@ impl Plan {
     /// Counts.
     pub fn stats(&self) -> &PlanStats {
         &self.stats
+    }
+}
+
+/// The textures that programs read inputs through, the same for every program of a workspace.
+#[derive(Default)]
+struct TexelPool {
+    textures: Vec<Rc<Texels>>,
+    /// What the first textures hold while one program runs.
+    held: Vec<Slice>,
+}
+
+impl TexelPool {
+    /// Another program begins: what the textures hold may have changed.
+    fn forget(&mut self) {
+        self.held.clear();
+    }
+
+    /// A texture that holds `slice`, with the copy that fills it where none does yet.
+    fn holding(
+        &mut self,
+        gpu: &Gpu,
+        slice: &Slice,
+        copies: &mut Vec<TexelCopy>,
+    ) -> Result<Rc<Texels>> {
+        if let Some(i) = self.held.iter().position(|s| s.is(slice)) {
+            return Ok(self.textures[i].clone());
+        }
+        let i = self.held.len();
+        if self.textures.get(i).is_none_or(|t| !t.holds(slice.words)) {
+            self.textures.truncate(i);
+            self.textures.push(gpu.alloc_texels(slice.words)?);
+        }
+        let to = self.textures[i].clone();
+        copies.push(TexelCopy { from: slice.clone(), to: to.clone() });
+        self.held.push(slice.clone());
+        Ok(to)
     }
 }
 

@@ -268,8 +268,9 @@ impl Op for SumOf {
     fn name(&self) -> &'static str {
         "sum_of"
     }
-    fn program(&self, node: &Node, _: &Caps) -> Program {
-        kernels::sum_n(len(&node.outputs[0].0), node.inputs.len() as u32).unwrap_or_default()
+    fn program(&self, node: &Node, caps: &Caps) -> Program {
+        let terms = node.inputs.len() as u32;
+        kernels::sum_n(len(&node.outputs[0].0), terms, caps).unwrap_or_default()
     }
     fn backward(&self, node: &Node, gradients: &Gradients) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![gradients.first().cloned(); node.inputs.len()])
