@@ -263,6 +263,13 @@ impl Program {
         self.calls.push(Call { launch, args: args.into() });
     }
 
+    /// Appends a launch; if it reads texels, it is given `again` behind the others: arguments bound
+    /// once more, as buffers for their length or as texels beside the buffer that is written.
+    pub fn push_reading(&mut self, launch: Launch, args: &[Arg], again: &[Arg]) {
+        let again = if launch.texels.is_empty() { &[] } else { again };
+        self.push(launch, [args, again].concat());
+    }
+
     /// The sum of the launches' costs.
     pub fn cost(&self) -> Cost {
         self.calls.iter().map(|c| c.launch.cost).sum()

@@ -108,7 +108,8 @@ fn include(
     seen.push(source.path);
     for (i, line) in source.text.lines().enumerate() {
         if let Some(rest) = line.strip_prefix("#input ") {
-            out.line(&input(launch, rest), source.path, i + 1);
+            let text = input(launch, rest, &out.text);
+            out.line(&text, source.path, i + 1);
             continue;
         }
         let Some(rest) = line.trim_start().strip_prefix("#include") else {
@@ -132,8 +133,8 @@ fn include(
     Ok(())
 }
 
-/// The declarations behind `#input NAME BINDING TYPE [BINDING]`.
-fn input(launch: &Launch, rest: &str) -> String {
+/// The declarations behind `#input NAME BINDING TYPE [BINDING]`; `before` is the text they follow.
+fn input(launch: &Launch, rest: &str, before: &str) -> String {
     let mut words = rest.split_whitespace();
     let mut word = || words.next().unwrap_or_default();
     let (name, binding, ty) = (word(), word(), word());
@@ -143,10 +144,13 @@ fn input(launch: &Launch, rest: &str) -> String {
     };
     let texels = launch.texels.contains(&name);
     let mut text = if texels {
+        // An f32 is a component of a texel.
+        let scalar = ty == "f32" || before.contains(&format!("alias {ty} = f32;"));
+        let (texel, component) = if scalar { ("(i / 4u)", "[i % 4u]") } else { ("i", "") };
         format!(
             "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>; \
              fn {name}(i: u32) -> {ty} {{ return textureLoad({name}_texels, \
-             vec2<u32>(i % {TEXEL_ROW}u, i / {TEXEL_ROW}u)); }} "
+             vec2<u32>({texel} % {TEXEL_ROW}u, {texel} / {TEXEL_ROW}u)){component}; }} "
         )
     } else {
         buffer(binding) + &format!("fn {name}(i: u32) -> {ty} {{ return {name}_data[i]; }} ")

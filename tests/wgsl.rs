@@ -165,8 +165,8 @@ fn resnet20(all: &mut Collection, n: u32) {
             let (before, large) = STAGES[stage - 1];
             all.conv(conv3x3(n, before, c, large, 2));
             let short = shortcut::ShortcutA { n, ci: before, h: large, w: large, co: c, stride: 2 };
-            all.add("shortcut", shortcut::forward(&short));
-            all.add("shortcut backward", shortcut::backward(&short));
+            all.add("shortcut", shortcut::forward(&short, &all.caps));
+            all.add("shortcut backward", shortcut::backward(&short, &all.caps));
         }
         for affine in [Affine::None, Affine::Plain, Affine::Normalized { eps: 1e-6 }] {
             for (relu, residual) in [(false, false), (true, false), (true, true), (false, true)] {
@@ -283,8 +283,8 @@ fn the_rest(all: &mut Collection) {
     all.add("odd global_avg_pool", reduce::global_avg_pool(3, 5, 49, &caps));
     all.add("odd global_avg_pool backward", pool::global_avg_backward(3, 5, 49));
     let odd = shortcut::ShortcutA { n: 1, ci: 3, h: 5, w: 7, co: 5, stride: 2 };
-    all.add("odd shortcut", shortcut::forward(&odd));
-    all.add("odd shortcut backward", shortcut::backward(&odd));
+    all.add("odd shortcut", shortcut::forward(&odd, &all.caps));
+    all.add("odd shortcut backward", shortcut::backward(&odd, &all.caps));
     for shape in [&[1u32][..], &[7, 5], &[64, 4096], &[2, 3, 4, 5], &[1 << 20]] {
         for mask in 1..1u32 << shape.len() {
             let over: Vec<bool> = (0..shape.len()).map(|i| mask >> i & 1 == 1).collect();

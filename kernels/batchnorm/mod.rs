@@ -149,9 +149,8 @@ impl Geometry {
     /// A pass over the data that reads these tensors.
     fn pass(&self, source: Source, inputs: &[&'static str]) -> Launch {
         let [x, y, z] = self.grid;
-        let launch = Launch::new(source, self.entry);
-        let launch = if self.vec4 { launch.texels(&self.caps, inputs) } else { launch };
-        launch
+        Launch::new(source, self.entry)
+            .texels(&self.caps, inputs)
             .constant("WORKGROUP", self.workgroup)
             .constant("CHANNELS", self.bn.c)
             .constant("PLANE", packs(self.bn.hw, self.vec4))
@@ -219,8 +218,7 @@ pub fn forward_train(bn: &BatchNorm, caps: &Caps) -> Program {
     let (bytes, c) = (4 * bn.elements(), u64::from(bn.c));
 
     let stats = g.pass(STATS, &["x"]).cost(4 * bn.elements(), bytes, g.partial_bytes());
-    let length = (!stats.texels.is_empty()).then_some(Arg::In(0));
-    program.push(stats, [Arg::In(0), scratch].into_iter().chain(length).collect::<Vec<_>>());
+    program.push_reading(stats, &[Arg::In(0), scratch], &[Arg::In(0)]);
     let finalize = g
         .over_channels(FINALIZE, "finalize", g.split)
         .constant("SPLIT", g.split)
@@ -330,8 +328,8 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
         .constant("EPS", bn.eps)
         .constant("SPREAD_AT", if eval { 0 } else { bn.c })
         .cost(5 * elements, 2 * bytes + output_bytes, g.partial_bytes() + masked_bytes);
-    let length = if sums.texels.is_empty() { &[][..] } else { &[x] };
-    program.push(sums, [&[dy, x, mean, spread, scratch], &first_args[..], length].concat());
+    let args = [&[dy, x, mean, spread, scratch], &first_args[..]].concat();
+    program.push_reading(sums, &args, &[x]);
 
     let finalize = |combine: bool, project: bool| {
         g.over_channels(BACKWARD_FINALIZE, "finalize", g.split)

@@ -1,7 +1,7 @@
 //! The portable variant for any shape (`direct.wgsl`).
 
 use super::{Conv2d, Direction, costed, geometry, linear, split};
-use crate::{Arg, Launch, Program, Source};
+use crate::{Arg, Caps, Launch, Program, Source};
 
 const DIRECT: Source = source!("conv2d/direct.wgsl");
 /// Channels an invocation computes, and invocations in a workgroup.
@@ -10,7 +10,7 @@ const SIZE: usize = 64;
 /// Invocations that keep any device busy.
 const BUSY: u32 = 16_384;
 
-pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
+pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let (gi, go) = (s.ci / s.groups, s.co / s.groups);
     let (ho, wo) = s.out_hw();
     let (entry, threads) = match direction {
@@ -30,5 +30,5 @@ pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
     }
     let parts = BUSY.div_ceil(threads as u32).min(s.n).min(64);
     launch.grid[2] = parts;
-    split(s, launch, parts)
+    split(s, launch, parts, caps)
 }

@@ -14,8 +14,8 @@
 #include "phases"
 #include "subgroup.wgsl"
 
-@group(0) @binding(0) var<storage, read> image: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
+#input image 0 f32 3
+#input weight 1 vec4<f32> 4
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 const QUADS: u32 = (LATTICE.y + 3u) / 4u;
@@ -44,14 +44,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let unit = (wg.x + wg.y * grid.x) * 8u + lane;
     let j = unit % QUADS * 4u;
     let i = unit / QUADS % LATTICE.x;
-    let batch = arrayLength(&image) / (IN * GROUPS * IMAGE.x * IMAGE.y);
+    let batch = image_length() / (IN * GROUPS * IMAGE.x * IMAGE.y);
     let n = min(unit / (QUADS * LATTICE.x), batch - 1u);
     let block = wg.z % BLOCKS;
     let group = wg.z / BLOCKS % GROUPS;
     let phase = vec2<u32>(wg.z / (BLOCKS * GROUPS) / PHASES.y, wg.z / (BLOCKS * GROUPS) % PHASES.y);
     let kh0 = first_tap(phase.x, SH, PH, DH, KH, TAP_STEP_H);
     let kw0 = first_tap(phase.y, SW, PW, DW, KW, TAP_STEP_W);
-    let last = arrayLength(&image) - 1u;
+    let last = image_length() - 1u;
 
     var plane = (n * GROUPS + group) * IN * (IMAGE.x * IMAGE.y);
     var share = (group * BLOCKS + block) * IN * TAPS * (C / 4u);
@@ -60,12 +60,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
             let row = i * PIXEL_STEP.x + tap_offset(phase.x, kh, SH, PH, DH);
             for (var kw = kw0; kw < KW; kw += TAP_STEP_W) {
                 let tap = kh * KW + kw;
-                packed = weight[min(share + tap * (C / 4u) + lane, arrayLength(&weight) - 1u)];
+                packed = weight(min(share + tap * (C / 4u) + lane, weight_length() - 1u));
                 let at = (j + vec4<u32>(0u, 1u, 2u, 3u)) * PIXEL_STEP.y
                     + tap_offset(phase.y, kw, SW, PW, DW);
                 let inside = (at < vec4<u32>(IMAGE.y)) & vec4<bool>(row < IMAGE.x);
                 let source = min(plane + row * IMAGE.y + at, vec4<u32>(last));
-                pixels = vec4<f32>(image[source.x], image[source.y], image[source.z], image[source.w]);
+                pixels = vec4<f32>(image(source.x), image(source.y), image(source.z), image(source.w));
                 pixels = select(vec4<f32>(), pixels, inside);
                 channel(0u);
                 channel(1u);

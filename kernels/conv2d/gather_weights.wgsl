@@ -11,8 +11,8 @@
 
 #include "subgroup.wgsl"
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
+#input x 0 f32 3
+#input dy 1 f32 4
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 const C: u32 = 32u;
@@ -26,18 +26,18 @@ var<private> grad: array<vec4<f32>, 4>;             // this lane's share of dy
 var<private> pixels: array<vec4<f32>, 4>;           // [position], the lane's 4 taps in the vector
 
 fn load_grad(i: u32, lane: u32, channel: u32, at: u32, count: u32) {
-    let last = arrayLength(&dy) - 1u;
+    let last = dy_length() - 1u;
     let start = at + min(channel + i * 8u + lane, GO - 1u) * (HO * WO);
-    let v = vec4<f32>(dy[min(start, last)], dy[min(start + 1u, last)],
-                      dy[min(start + 2u, last)], dy[min(start + 3u, last)]);
+    let v = vec4<f32>(dy(min(start, last)), dy(min(start + 1u, last)),
+                      dy(min(start + 2u, last)), dy(min(start + 3u, last)));
     grad[i] = select(vec4<f32>(), v, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(count));
 }
 
 // The pixels under output column ow: `plane` and `row` are each tap's plane and input row.
 fn load_pixels(i: u32, plane: vec4<u32>, row: vec4<u32>, column: vec4<u32>) {
-    let at = min(plane + row * W + column, vec4<u32>(arrayLength(&x) - 1u));
+    let at = min(plane + row * W + column, vec4<u32>(x_length() - 1u));
     let inside = (row < vec4<u32>(H)) & (column < vec4<u32>(W));
-    pixels[i] = select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), inside);
+    pixels[i] = select(vec4<f32>(), vec4<f32>(x(at.x), x(at.y), x(at.z), x(at.w)), inside);
 }
 
 fn channel(c: u32) {
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let kw = k % KW * DW - PW;
     let block = wg.y % BLOCKS * C;
     let group = wg.y / BLOCKS;
-    let rows = arrayLength(&x) / (CI * H * W) * HO;
+    let rows = x_length() / (CI * H * W) * HO;
     let share = (rows + grid.z - 1u) / grid.z;
     let end = min((wg.z + 1u) * share, rows);
     for (var r = wg.z * share; r < end; r++) {

@@ -136,10 +136,10 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
 /// The launches that compute one direction of a convolution.
 pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Caps) -> Program {
     match variant {
-        Variant::Direct => direct::program(shape, direction),
-        Variant::Tiled => tiled::program(shape, direction),
+        Variant::Direct => direct::program(shape, direction, caps),
+        Variant::Tiled => tiled::program(shape, direction, caps),
         Variant::Rows => rows::program(shape, direction, caps),
-        Variant::Gather => gather::program(shape, direction),
+        Variant::Gather => gather::program(shape, direction, caps),
     }
 }
 
@@ -195,18 +195,20 @@ const SUM_PARTIALS: Source = source!("conv2d/sum_partials.wgsl");
 
 /// Finishes backward-weights: `launch` writes `parts` sums over shares of the batch, one after
 /// another; with more than one they go to a temporary and a second launch adds them up.
-fn split(s: &Conv2d, launch: Launch, parts: u32) -> Program {
+fn split(s: &Conv2d, launch: Launch, parts: u32, caps: &Caps) -> Program {
     let inputs = [Arg::In(0), Arg::In(1)];
+    let mut p = Program::default();
     if parts <= 1 {
-        return Program::single(launch, [inputs[0], inputs[1], Arg::Out(0)]);
+        p.push_reading(launch, &[inputs[0], inputs[1], Arg::Out(0)], &inputs);
+        return p;
     }
     let len = s.weight_words();
-    let mut p = Program::default();
     let partial = p.temp(len * parts as usize);
-    p.push(launch, [inputs[0], inputs[1], partial]);
+    p.push_reading(launch, &[inputs[0], inputs[1], partial], &inputs);
     let (all, one) = (len as u64 * u64::from(parts), len as u64);
-    let sum = linear(Launch::new(SUM_PARTIALS, "main"), len, 64).cost(all - one, 4 * all, 4 * one);
-    p.push(sum, [partial, Arg::Out(0)]);
+    let sum = Launch::new(SUM_PARTIALS, "main").texels(caps, &["partial"]);
+    let sum = linear(sum, len, 64).cost(all - one, 4 * all, 4 * one);
+    p.push_reading(sum, &[partial, Arg::Out(0)], &[partial]);
     p
 }
 
@@ -218,7 +220,7 @@ struct Weights {
 }
 
 /// Appends the launch that packs `In(1)` and returns the temporary it fills.
-fn pack(p: &mut Program, s: &Conv2d, how: Weights) -> Arg {
+fn pack(p: &mut Program, s: &Conv2d, how: Weights, caps: &Caps) -> Arg {
     let (gi, go) = (s.ci / s.groups, s.co / s.groups);
     let (input, output) = if how.transpose { (go, gi) } else { (gi, go) };
     let taps = s.kh * s.kw;
@@ -231,6 +233,7 @@ fn pack(p: &mut Program, s: &Conv2d, how: Weights) -> Arg {
         .constant("C", how.block)
         .constant("TRANSPOSE", how.transpose)
         .constant("FLIP", how.flip)
+        .texels(caps, &["weight"])
         .cost(0, 4 * s.weight_words() as u64, 4 * len as u64);
     p.push(linear(launch, len / 4, 64), [Arg::In(1), packed]);
     packed

@@ -9,7 +9,7 @@
 // Mapping: an invocation writes one vec4 of c. Grid: invocations in one line folded into x and y.
 // Bindings: 0 weights, 1 packed.
 
-@group(0) @binding(0) var<storage, read> weight: array<f32>;
+#input weight 0 f32
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4<f32>>;
 
 const BLOCKS: u32 = (OUT + C - 1u) / C;
@@ -17,7 +17,7 @@ const BLOCKS: u32 = (OUT + C - 1u) / C;
 fn element(group: u32, out: u32, in: u32, tap: u32) -> f32 {
     if out >= OUT { return 0.0; }
     let row = select((group * OUT + out) * IN + in, (group * IN + in) * OUT + out, TRANSPOSE);
-    return weight[row * TAPS + select(tap, TAPS - 1u - tap, FLIP)];
+    return weight(row * TAPS + select(tap, TAPS - 1u - tap, FLIP));
 }
 
 @compute @workgroup_size(64)

@@ -1,11 +1,11 @@
 // Four neighbouring pixels of a row at once, for any width.
 // Offsets are in elements; a quad at a row's end reads past it, and the caller masks that.
 
-@group(0) @binding(0) var<storage, read> image: array<f32>;
+#input image 0 f32 3
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 fn result_length() -> u32 { return arrayLength(&result); }
-fn pixel(at: u32) -> f32 { return image[min(at, arrayLength(&image) - 1u)]; }
+fn pixel(at: u32) -> f32 { return image(min(at, image_length() - 1u)); }
 fn quad(at: u32) -> vec4<f32> {
     return vec4<f32>(pixel(at), pixel(at + 1u), pixel(at + 2u), pixel(at + 3u));
 }

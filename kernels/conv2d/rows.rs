@@ -35,11 +35,13 @@ fn aligned(s: &Conv2d) -> bool {
 
 /// The quads of image and result, and the weights.
 fn quads(launch: Launch, s: &Conv2d, caps: &Caps) -> Launch {
-    let launch = launch.with_subgroups().texels(caps, &["weight"]);
-    if aligned(s) {
-        return launch.part("quads", QUADS_VEC4).texels(caps, &["image"]);
-    }
-    launch.part("quads", QUADS_ANY)
+    let quads = if aligned(s) { QUADS_VEC4 } else { QUADS_ANY };
+    launch.with_subgroups().texels(caps, &["image", "weight"]).part("quads", quads)
+}
+
+/// The arguments whose length `quads` and `operands` ask for beside the result's.
+fn lengths(s: &Conv2d, all: &'static [Arg], aligned_ones: usize) -> &'static [Arg] {
+    if aligned(s) { &all[..aligned_ones] } else { all }
 }
 
 /// Forward, and backward-data with stride 1 as a forward with flipped, transposed weights.
@@ -47,10 +49,10 @@ fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let flip = direction == Direction::BackwardData;
     let view = if flip { Conv2d { ci: s.co, co: s.ci, ..*s } } else { *s };
     let (ho, wo) = s.out_hw();
-    let c = if view.co <= 8 { 8 } else { 16 };
+    let c = 8;
     let r = if s.stride == [1, 1] && ho > 2 { 4 } else { 2 };
     let mut p = Program::default();
-    let packed = pack(&mut p, s, Weights { transpose: flip, flip, block: c });
+    let packed = pack(&mut p, s, Weights { transpose: flip, flip, block: c }, caps);
     let units = words([s.n, ho.div_ceil(r), wo.div_ceil(4), 1]);
     let launch = geometry(Launch::new(ROWS, "main"), &view)
         .constant("STRIDE", s.stride[0])
@@ -59,19 +61,19 @@ fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, direction), units, 8);
     launch.grid[2] = view.co.div_ceil(c);
-    p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
+    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
     p
 }
 
 /// Backward-data with stride 2: all four phases of dx from one pass over dy.
 fn up(s: &Conv2d, caps: &Caps) -> Program {
     let mut p = Program::default();
-    let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block: 16 });
+    let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block: 16 }, caps);
     let units = words([s.n, s.h.div_ceil(2), s.w.div_ceil(2).div_ceil(4), 1]);
     let launch = quads(geometry(Launch::new(ROWS_UP, "main"), s), s, caps);
     let mut launch = linear(costed(launch, s, Direction::BackwardData), units, 8);
     launch.grid[2] = s.ci.div_ceil(16);
-    p.push(launch, [Arg::In(0), packed, Arg::Out(0)]);
+    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
     p
 }
 
@@ -82,28 +84,27 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
     let blocks = s.ci.div_ceil(8) * s.co.div_ceil(BLOCK);
     let rows = s.n * wo.div_ceil(8) * ho;
     let parts = shares(blocks, rows);
-    let (operands, texels) =
-        if aligned(s) { (OPERANDS_VEC4, &["x", "dy"][..]) } else { (OPERANDS_ANY, &[][..]) };
+    let operands = if aligned(s) { OPERANDS_VEC4 } else { OPERANDS_ANY };
     let launch = geometry(Launch::new(WEIGHTS, "main"), s)
         .constant("STRIDE", s.stride[0])
         .part("operands", operands)
-        .texels(caps, texels)
+        .texels(caps, &["x", "dy"])
         .with_subgroups()
         .grid(s.ci.div_ceil(8), s.co.div_ceil(BLOCK), parts);
     let launch = costed(launch, s, Direction::BackwardWeights);
     let len = s.co.div_ceil(BLOCK) as usize * words([s.ci, BLOCK, 9, parts]);
     let mut p = Program::default();
     let partial = p.temp(len);
-    let length = (!launch.texels.is_empty()).then_some(Arg::In(0));
-    let args = [Arg::In(0), Arg::In(1), partial].into_iter().chain(length);
-    p.push(launch, args.collect::<Vec<_>>());
+    let measured = lengths(s, &[Arg::In(0), Arg::In(1)], 1);
+    p.push_reading(launch, &[Arg::In(0), Arg::In(1), partial], measured);
     let one = s.weight_words();
     let sum = Launch::new(SUM_BLOCKS, "main")
         .constant("CI", s.ci)
         .constant("CO", s.co)
         .constant("C", BLOCK)
         .constant("TAPS", 9u32)
+        .texels(caps, &["partial"])
         .cost(len as u64, 4 * len as u64, 4 * one as u64);
-    p.push(linear(sum, one, 64), [partial, Arg::Out(0)]);
+    p.push_reading(linear(sum, one, 64), &[partial, Arg::Out(0)], &[partial]);
     p
 }

@@ -5,7 +5,7 @@
 // Mapping: an invocation computes one element. Grid: invocations in one line folded into x and y.
 // Bindings: 0 the parts, one after another; 1 dw. Their number follows from the lengths.
 
-@group(0) @binding(0) var<storage, read> partial: array<f32>;
+#input partial 0 f32 2
 @group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 @compute @workgroup_size(64)
@@ -18,8 +18,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     let ci = i / TAPS % CI;
     let co = i / (TAPS * CI);
     var sum = 0.0;
-    for (var at = ((co / C * CI + ci) * C + co % C) * TAPS + tap; at < arrayLength(&partial); at += PART) {
-        sum += partial[at];
+    for (var at = ((co / C * CI + ci) * C + co % C) * TAPS + tap; at < partial_length(); at += PART) {
+        sum += partial(at);
     }
     result[i] = sum;
 }

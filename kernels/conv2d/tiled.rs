@@ -1,7 +1,7 @@
 //! Implicit GEMM in workgroup tiles, portable, for real GPUs (`tiled.wgsl`).
 
 use super::{Conv2d, Direction, costed, gather::phased, geometry, split};
-use crate::{Arg, Launch, Program, Source, linear_grid};
+use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
 const TILED: Source = source!("conv2d/tiled.wgsl");
 const GATHER: Source = source!("conv2d/tiled_gather.wgsl");
@@ -34,9 +34,9 @@ impl Tile {
     }
 }
 
-pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
+pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     if direction == Direction::BackwardWeights {
-        return weights(s);
+        return weights(s, caps);
     }
     let data = direction == Direction::BackwardData;
     let (ho, wo) = s.out_hw();
@@ -55,7 +55,7 @@ pub(super) fn program(s: &Conv2d, direction: Direction) -> Program {
 
 /// Backward-weights: the sum over the batch's positions is cut into shares until there are enough
 /// workgroups for a large GPU, each share at least 512 positions long.
-fn weights(s: &Conv2d) -> Program {
+fn weights(s: &Conv2d, caps: &Caps) -> Program {
     const WORKGROUPS: u32 = 512;
     const POSITIONS: u32 = 512;
     let (ho, wo) = s.out_hw();
@@ -69,5 +69,5 @@ fn weights(s: &Conv2d) -> Program {
     let mut launch = costed(tile.constants(launch), s, Direction::BackwardWeights);
     launch.grid = linear_grid(tiles);
     launch.grid[2] = shares * s.groups;
-    split(s, launch, shares)
+    split(s, launch, shares, caps)
 }

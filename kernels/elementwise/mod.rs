@@ -81,11 +81,9 @@ pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {
         return None;
     }
     let source = source!("elementwise/sum_n.wgsl");
-    let mut launch =
-        flat(source, len, u64::from(terms), u64::from(terms) - 1).constant("TERMS", terms);
-    if len.is_multiple_of(4) {
-        launch = launch.texels(caps, &["x0", "x1", "x2", "x3", "x4", "x5"]);
-    }
+    let launch = flat(source, len, u64::from(terms), u64::from(terms) - 1)
+        .constant("TERMS", terms)
+        .texels(caps, &["x0", "x1", "x2", "x3", "x4", "x5"]);
     let mut args: Vec<Arg> =
         (0..6).map(|i| Arg::In(if i < terms as usize { i } else { 0 })).collect();
     args.push(Arg::Out(0));

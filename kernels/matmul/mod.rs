@@ -76,7 +76,7 @@ pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
 }
 
 /// In: a, b, and the bias if there is one. Out: c.
-pub fn program(p: &Matmul, variant: Variant, _caps: &Caps) -> Program {
+pub fn program(p: &Matmul, variant: Variant, caps: &Caps) -> Program {
     let (source, edge) = match variant {
         Variant::Naive => (source!("matmul/naive.wgsl"), 64),
         Variant::Register => (source!("matmul/register.wgsl"), 64),
@@ -89,8 +89,8 @@ pub fn program(p: &Matmul, variant: Variant, _caps: &Caps) -> Program {
     let (mut a, mut b) = (Arg::In(0), Arg::In(1));
     let mut blocks = source!("matmul/blocks.wgsl");
     if variant == Variant::Packed {
-        let packed_a = pack(&mut program, p, 0, tiles_m, steps);
-        let packed_b = pack(&mut program, p, 1, tiles_n, steps);
+        let packed_a = pack(&mut program, p, 0, tiles_m, steps, caps);
+        let packed_b = pack(&mut program, p, 1, tiles_n, steps, caps);
         (a, b, blocks) = (packed_a, packed_b, source!("matmul/operands_packed.wgsl"));
     }
     let groups = match variant {
@@ -109,6 +109,7 @@ pub fn program(p: &Matmul, variant: Variant, _caps: &Caps) -> Program {
         .constant("TILES_M", tiles_m)
         .constant("TILES_N", tiles_n)
         .constant("STEPS", steps)
+        .texels(caps, &["a", "b"])
         .grid(x, y, z);
     launch.subgroups = matches!(variant, Variant::Subgroup | Variant::Packed);
     launch.cost = cost(p);
@@ -119,7 +120,14 @@ pub fn program(p: &Matmul, variant: Variant, _caps: &Caps) -> Program {
 }
 
 /// Appends the launch that rearranges an operand (0: a, 1: b); gives where the result is.
-fn pack(program: &mut Program, p: &Matmul, operand: u32, tiles: u32, steps: u32) -> Arg {
+fn pack(
+    program: &mut Program,
+    p: &Matmul,
+    operand: u32,
+    tiles: u32,
+    steps: u32,
+    caps: &Caps,
+) -> Arg {
     let blocks = p.batch * tiles * steps * 8;
     let packed = program.temp(blocks as usize * 16);
     let [x, y, z] = linear_grid(blocks.div_ceil(64));
@@ -130,6 +138,7 @@ fn pack(program: &mut Program, p: &Matmul, operand: u32, tiles: u32, steps: u32)
         .constant("OPERAND", operand)
         .constant("TILES", tiles)
         .constant("STEPS", steps)
+        .texels(caps, &[["a", "b"][operand as usize]])
         .grid(x, y, z)
         .cost(0, length * 4, u64::from(blocks) * 64);
     program.push(launch, [Arg::In(0), Arg::In(1), packed]);

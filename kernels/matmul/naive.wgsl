@@ -25,7 +25,7 @@ fn main(
     var at_b = matrix * (K * N) + select(column, column * K, TRANSPOSE_B);
     var sum = 0.0;
     for (var k = 0u; k < K; k++) {
-        sum += a[at_a] * b[at_b];
+        sum += a(at_a) * b(at_b);
         at_a += a_step;
         at_b += b_step;
     }

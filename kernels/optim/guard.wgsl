@@ -11,7 +11,7 @@
 // Bindings: 0 grads, 1 loss [1], 2 flag [4], 3 the step's uniform.
 #include "step.wgsl"
 
-@group(0) @binding(0) var<storage, read> grads: array<vec4<u32>>;
+#input grads 0 vec4<f32> 4
 @group(0) @binding(1) var<storage, read> loss: array<u32>;
 @group(0) @binding(2) var<storage, read_write> flag: array<atomic<u32>, 4>;
 @group(0) @binding(3) var<uniform> step: Step;
@@ -25,12 +25,12 @@ fn guard(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,
 ) {
-    let packs = arrayLength(&grads);
+    let packs = grads_length();
     let run = (packs + groups.x - 1u) / groups.x;
     let end = min((wg.x + 1u) * run, packs);
     var first = 0xffffffffu;
     for (var i = wg.x * run + lid; i < end; i += WORKGROUP) {
-        let bad = (grads[i] & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT);
+        let bad = (bitcast<vec4<u32>>(grads(i)) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT);
         first = min(first, select(0xffffffffu, i, any(bad)));
     }
     let bad_loss = wg.x == 0u && lid == 0u && (loss[0] & EXPONENT) == EXPONENT;

@@ -57,6 +57,8 @@ impl NonFinite {
 }
 
 const GUARD: Source = source!("optim/guard.wgsl");
+const STATE_BUFFERS: Source = source!("optim/state_buffers.wgsl");
+const STATE_TEXELS: Source = source!("optim/state_texels.wgsl");
 const SGD: Source = source!("optim/sgd.wgsl");
 const RUNNING_UPDATE: Source = source!("optim/running_update.wgsl");
 const RECORD: Source = source!("optim/record.wgsl");
@@ -67,8 +69,11 @@ const RECORD: Source = source!("optim/record.wgsl");
 /// encoding is [`NonFinite::decode`]'s; flag\[0\] != 0 stops [`sgd`] and [`running_update`].
 pub fn guard(words: u32, caps: &Caps) -> Program {
     let bytes = 4 * u64::from(words);
-    let launch = flat(GUARD, "guard", words / 4, caps).cost(0, bytes, 0);
-    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step])
+    let launch = flat(GUARD, "guard", words / 4, caps).texels(caps, &["grads"]).cost(0, bytes, 0);
+    let mut program = Program::default();
+    let args = [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step];
+    program.push_reading(launch, &args, &[Arg::In(0)]);
+    program
 }
 
 /// One SGD step: `g += decay p; m = momentum m + g; p -= lr (g + momentum m if nesterov else m)`.
@@ -86,6 +91,8 @@ pub fn sgd(sgd: &Sgd, caps: &Caps) -> Program {
         .constant("LANES", if caps.software { 8u32 } else { 16 })
         .constant("MOMENTUM", sgd.momentum)
         .constant("NESTEROV", sgd.nesterov)
+        .texels(caps, &["grads", "old_param", "old_momentum"])
+        .part("state", if caps.texels { STATE_TEXELS } else { STATE_BUFFERS })
         .cost(6 * words, 12 * words + words / 16, 8 * words);
     const NAMES: [[&str; 2]; 4] = [
         ["DECAY_0", "SCALE_0"],
@@ -96,8 +103,10 @@ pub fn sgd(sgd: &Sgd, caps: &Caps) -> Program {
     for (i, [decay, scale]) in NAMES.into_iter().enumerate() {
         launch = launch.constant(decay, group(i).weight_decay).constant(scale, group(i).lr_scale);
     }
-    let inputs: Vec<Arg> = (0..5).map(Arg::In).chain([Arg::Step]).collect();
-    Program::single(launch, inputs)
+    let args: Vec<Arg> = (0..5).map(Arg::In).chain([Arg::Step]).collect();
+    let mut program = Program::default();
+    program.push_reading(launch, &args, &[Arg::In(0), Arg::In(2)]);
+    program
 }
 
 /// `running = (1 − momentum) running + momentum batch`, unless the flag is set.

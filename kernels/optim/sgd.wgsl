@@ -8,11 +8,13 @@
 //
 // A workgroup takes a run of blocks, LANES (a divisor of 16) invocations to a block.
 // Grid: any number of workgroups.
-// Bindings: 0 params, 1 grads, 2 momentum, 3 group [blocks], 4 flag [4], 5 the step's uniform.
+// Bindings: 0 params, 1 grads, 2 momentum, 3 group [blocks], 4 flag [4], 5 the step's uniform; with
+// texels 6 and 7 params and momentum again (state_texels.wgsl).
 #include "step.wgsl"
+#include "state"
 
 @group(0) @binding(0) var<storage, read_write> params: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> grads: array<vec4<f32>>;
+#input grads 1 vec4<f32>
 @group(0) @binding(2) var<storage, read_write> momentum: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> group: array<u32>;
 @group(0) @binding(4) var<storage, read> flag: array<u32>;
@@ -42,9 +44,9 @@ fn sgd(
         let rate = step.learning_rate * pick(own, SCALE_0, SCALE_1, SCALE_2, SCALE_3);
         for (var i = lid % LANES; i < PACKS; i += LANES) {
             let at = block * PACKS + i;
-            let p = params[at];
-            let g = grads[at] + decay * p;
-            let m = MOMENTUM * momentum[at] + g;
+            let p = old_param(at);
+            let g = grads(at) + decay * p;
+            let m = MOMENTUM * old_momentum(at) + g;
             momentum[at] = m;
             if NESTEROV {
                 params[at] = p - rate * (g + MOMENTUM * m);

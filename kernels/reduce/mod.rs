@@ -126,6 +126,7 @@ fn level(axes: &Axes, lanes: u32, parts: u32, scale: f32, caps: &Caps) -> Launch
         .constant("TERMS", own_terms)
         .constant("SCALE", scale)
         .part("pack", pack(vec4))
+        .texels(caps, &["x"])
         .grid(gx, gy, parts);
     const KEPT: [[&str; 2]; 3] =
         [["KEPT_0", "KEPT_STRIDE_0"], ["KEPT_1", "KEPT_STRIDE_1"], ["KEPT_2", "KEPT_STRIDE_2"]];

@@ -11,7 +11,7 @@
 // Bindings: 0 x, 1 y.
 #include "pack"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
+#input x 0 Pack
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 const OWNED: u32 = WORKGROUP / LANES; // outputs of a workgroup
@@ -37,7 +37,7 @@ fn share(o: u32, lane: u32, part: u32, parts: u32) -> Pack {
     var total = splat(0.0);
     let base = kept(o);
     for (var t = first + lane; t < end; t += LANES) {
-        total += x[base + summed(t)];
+        total += x(base + summed(t));
     }
     return total;
 }

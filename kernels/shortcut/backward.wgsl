@@ -5,7 +5,7 @@
 // Bindings: 0 dy, 1 dx. Constants: CI, H, W, CO, OH, OW, LO, S.
 #include "quad"
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
+#input dy 0 f32
 @group(0) @binding(1) var<storage, read_write> dx: array<Quad>;
 
 fn element(index: u32) -> f32 {
@@ -17,7 +17,7 @@ fn element(index: u32) -> f32 {
     let ox = ix / S;
     let oy = iy / S;
     if (ox * S == ix && oy * S == iy) {
-        return dy[((image * CO + c) * OH + oy) * OW + ox];
+        return dy(((image * CO + c) * OH + oy) * OW + ox);
     }
     return 0.0;
 }

@@ -5,7 +5,7 @@
 // Bindings: 0 x, 1 y. Constants: CI, H, W, CO, OH, OW, LO, S.
 #include "quad"
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+#input x 0 f32
 @group(0) @binding(1) var<storage, read_write> y: array<Quad>;
 
 fn element(index: u32) -> f32 {
@@ -15,7 +15,7 @@ fn element(index: u32) -> f32 {
     let image = plane / CO;
     let c = plane - image * CO - LO; // wraps below LO
     if (c < CI) {
-        return x[((image * CI + c) * H + oy * S) * W + ox * S];
+        return x(((image * CI + c) * H + oy * S) * W + ox * S);
     }
     return 0.0;
 }

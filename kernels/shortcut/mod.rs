@@ -1,6 +1,6 @@
 //! The parameter-free shortcut of the CIFAR ResNets (option A): subsample, zero-pad the channels.
 
-use crate::{Arg, Launch, Program, Source, linear_grid};
+use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
 /// y[n, co, ⌈h/s⌉, ⌈w/s⌉]: y[:, lo..lo+ci] = x[:, :, ::s, ::s], zero elsewhere, lo = (co − ci)/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ShortcutA {
     }
 
     /// A launch over the `len` elements of the result.
-    fn launch(&self, source: Source, len: u32) -> Launch {
+    fn launch(&self, source: Source, input: &'static str, len: u32, caps: &Caps) -> Launch {
         let [oh, ow] = self.out_size();
         let (quad, width) = if len.is_multiple_of(4) {
             (source!("shortcut/quad_vec4.wgsl"), 4)
@@ -45,6 +45,7 @@ impl ShortcutA {
         let [x, y, z] = linear_grid((len / width).div_ceil(64));
         let sampled = u64::from(self.n * self.ci * oh * ow);
         Launch::new(source, "main")
+            .texels(caps, &[input])
             .part("quad", quad)
             .constant("CI", self.ci)
             .constant("H", self.h)
@@ -60,13 +61,13 @@ impl ShortcutA {
 }
 
 /// In: x. Out: y.
-pub fn forward(s: &ShortcutA) -> Program {
-    let launch = s.launch(source!("shortcut/forward.wgsl"), s.output());
+pub fn forward(s: &ShortcutA, caps: &Caps) -> Program {
+    let launch = s.launch(source!("shortcut/forward.wgsl"), "x", s.output(), caps);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
 /// In: dy. Out: dx.
-pub fn backward(s: &ShortcutA) -> Program {
-    let launch = s.launch(source!("shortcut/backward.wgsl"), s.input());
+pub fn backward(s: &ShortcutA, caps: &Caps) -> Program {
+    let launch = s.launch(source!("shortcut/backward.wgsl"), "dy", s.input(), caps);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }

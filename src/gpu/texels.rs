@@ -82,7 +82,7 @@ impl Gpu {
 /// The copy of a slice into a texture that a dispatch needs before it.
 #[derive(Clone, Debug)]
 pub struct TexelCopy {
-    /// What is copied: a multiple of four words.
+    /// What is copied, to whole texels: buffers and the places in them have room for these.
     pub from: Slice,
     /// Where to.
     pub to: Rc<Texels>,
@@ -91,8 +91,8 @@ pub struct TexelCopy {
 impl TexelCopy {
     /// Records the copy: whole rows, then what is left in the last one.
     pub(super) fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        let rows = self.from.words / ROW_WORDS;
-        let rest = self.from.words % ROW_WORDS;
+        let words = self.from.words.next_multiple_of(4);
+        let (rows, rest) = (words / ROW_WORDS, words % ROW_WORDS);
         if rows > 0 {
             self.region(encoder, 0, rows, ROW_WORDS);
         }

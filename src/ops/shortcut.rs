@@ -54,8 +54,8 @@ impl Op for Shortcut {
         if self.adjoint { "shortcut_a_backward" } else { "shortcut_a" }
     }
 
-    fn program(&self, _: &Node, _: &Caps) -> Program {
-        if self.adjoint { backward(&self.shape) } else { forward(&self.shape) }
+    fn program(&self, _: &Node, caps: &Caps) -> Program {
+        if self.adjoint { backward(&self.shape, caps) } else { forward(&self.shape, caps) }
     }
 
     // The map is linear: the gradient of one direction is the other.
