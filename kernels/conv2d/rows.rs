@@ -12,6 +12,9 @@ const OPERANDS_ANY: Source = source!("conv2d/operands_any.wgsl");
 const QUADS_VEC4: Source = source!("conv2d/quads_vec4.wgsl");
 const QUADS_ANY: Source = source!("conv2d/quads_any.wgsl");
 
+/// Output channels of a workgroup in `rows.wgsl`.
+const C: u32 = 8;
+
 pub(super) fn fits(s: &Conv2d) -> bool {
     (s.kh, s.kw) == (3, 3)
         && (s.stride == [1, 1] || s.stride == [2, 2])
@@ -49,18 +52,15 @@ fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let flip = direction == Direction::BackwardData;
     let view = if flip { Conv2d { ci: s.co, co: s.ci, ..*s } } else { *s };
     let (ho, wo) = s.out_hw();
-    let c = 8;
     let r = if s.stride == [1, 1] && ho > 2 { 4 } else { 2 };
     let mut p = Program::default();
-    let packed = pack(&mut p, s, Weights { transpose: flip, flip, block: c }, caps);
+    let packed = pack(&mut p, s, Weights { transpose: flip, flip, block: C }, caps);
     let units = words([s.n, ho.div_ceil(r), wo.div_ceil(4), 1]);
-    let launch = geometry(Launch::new(ROWS, "main"), &view)
-        .constant("STRIDE", s.stride[0])
-        .constant("C", c)
-        .constant("R", r);
+    let launch =
+        geometry(Launch::new(ROWS, "main"), &view).constant("STRIDE", s.stride[0]).constant("R", r);
     let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, direction), units, 8);
-    launch.grid[2] = view.co.div_ceil(c);
+    launch.grid[2] = view.co.div_ceil(C);
     p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
     p
 }

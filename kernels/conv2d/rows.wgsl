@@ -5,13 +5,13 @@
 // (backward-data with stride 1 is this with flipped, transposed weights.)
 //
 // Mapping: a workgroup is one subgroup of 8 lanes. A lane computes a unit of R rows x 4 columns of y
-// for C output channels: R*C vec4 accumulators. For each input channel it loads the rows of x under
+// for C = 8 output channels: R*C vec4 accumulators. For each input channel it loads the rows of x under
 // its unit and takes the pixels to the left and right from the lanes beside it; where a subgroup
 // holds several bands of units, rows above and below come from other lanes too. The C*9 weights
 // are loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.
 // Units are numbered column first, then band, then image; 8 to a workgroup.
 // Grid: x, y: workgroups over units, folded; z: blocks of C output channels.
-// Bindings: 0 x, 1 packed weights (pack.wgsl), 2 y. C is 8 or 16; R is 2 or 4.
+// Bindings: 0 x, 1 packed weights (pack.wgsl), 2 y. R is 2 or 4.
 // The batch size follows from the length of binding 2.
 
 #include "quads"
@@ -25,8 +25,10 @@ const WHOLE_ROWS: bool = 8u % QUADS == 0u;          // no row of units crosses a
 const STACK: u32 = select(1u, 8u / QUADS, WHOLE_ROWS && STRIDE == 1u);  // bands in a subgroup
 const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-var<private> acc: array<vec4<f32>, 64>;             // [C][R]
-var<private> packed: array<vec4<f32>, 5>;           // this lane's share of the weights
+const C: u32 = 8u;                                  // the loop's body then stays in the first-level cache
+
+var<private> acc: array<vec4<f32>, 32>;             // [C][R]
+var<private> packed: array<vec4<f32>, 3>;           // this lane's share of the weights
 var<private> last_weight: u32;                      // of all blocks
 var<private> left: array<vec4<f32>, 6>;             // the pixels under kw 0, for each row of x
 var<private> middle: array<vec4<f32>, 6>;           // under kw 1
@@ -167,10 +169,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         load_weights(0u, share);
         load_weights(1u, share);
         load_weights(2u, share);
-        if C > 8u {
-            load_weights(3u, share);
-            load_weights(4u, share);
-        }
         if STRIDE == 2u {
             load_row_2(0u, plane, top, q);
             load_row_2(1u, plane, top, q);
@@ -199,16 +197,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         channel(5u);
         channel(6u);
         channel(7u);
-        if C > 8u {
-            channel(8u);
-            channel(9u);
-            channel(10u);
-            channel(11u);
-            channel(12u);
-            channel(13u);
-            channel(14u);
-            channel(15u);
-        }
         plane += H * W;
         share += 9u * C / 4u;
     }
@@ -225,15 +213,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         store(5u, co, h, to, count);
         store(6u, co, h, to, count);
         store(7u, co, h, to, count);
-        if C > 8u {
-            store(8u, co, h, to, count);
-            store(9u, co, h, to, count);
-            store(10u, co, h, to, count);
-            store(11u, co, h, to, count);
-            store(12u, co, h, to, count);
-            store(13u, co, h, to, count);
-            store(14u, co, h, to, count);
-            store(15u, co, h, to, count);
-        }
     }
 }
