@@ -1,5 +1,6 @@
 //! The commands, one file each. Exit codes: 0 done, 2 a wrong request, 1 a failure, 130 Ctrl-C.
 
+mod bench;
 mod check;
 mod devices;
 mod eval;
@@ -31,6 +32,8 @@ enum Command {
     Predict(predict::Args),
     /// Check every op and kernel variant against the reference, or golden files
     Check(check::Args),
+    /// Time kernels, a training step, and the limits of this device
+    Bench(bench::Args),
 }
 
 /// Runs the command line.
@@ -52,5 +55,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }

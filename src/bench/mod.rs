@@ -1,0 +1,7 @@
+//! Measuring: what the device can do at most, what each kernel reaches of it, and where a training
+//! step's time goes. Everything here returns numbers; `cli::bench` prints them.
+//!
+//! A [`clock`] times rounds of work; [`step`] takes a whole training step apart, launch by launch.
+
+pub mod clock;
+pub mod step;
