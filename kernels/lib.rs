@@ -34,6 +34,7 @@ pub mod batch;
 pub mod batchnorm;
 pub mod conv2d;
 pub mod elementwise;
+pub mod limits;
 pub mod matmul;
 pub mod optim;
 pub mod pool;

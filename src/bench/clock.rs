@@ -80,13 +80,42 @@ pub struct Times {
     pub cpu: Option<Summary>,
 }
 
+/// Which time rates and shares are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// The least time on the wall.
+    #[default]
+    Wall,
+    /// The least processor time, divided by the machine's cores: what the wall would show if all of
+    /// them were free and evenly used. For a software device on a busy machine.
+    Processor,
+}
+
+impl Times {
+    /// The time of a repetition, ms.
+    pub fn least(&self, basis: Basis) -> f64 {
+        match (basis, &self.cpu) {
+            (Basis::Processor, Some(cpu)) => cpu.min / cores(),
+            _ => self.wall.min,
+        }
+    }
+}
+
+/// The machine's cores, as far as this process may use them.
+fn cores() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
+}
+
 /// How long a round lasts at least, so that the cost of reading the clock and waiting vanishes.
 const ROUND: f64 = 20.0;
 /// The most repetitions in a round.
 const MOST: usize = 1000;
+/// How long rounds go on, ms, once there are three of them.
+const BUDGET: f64 = 3000.0;
 
 /// Times `work(k)`, which does its work k times and waits for it: one untimed round to warm up and to
-/// find how many repetitions make 20 ms, then `rounds` timed ones.
+/// find how many repetitions make 20 ms, then `rounds` timed ones, or fewer (at least three) where these
+/// take more than 3 s.
 ///
 /// # Errors
 /// What `work` reports.
@@ -96,12 +125,16 @@ pub fn time(rounds: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<
     let once = start.elapsed().0;
     let repeats = ((ROUND / once.max(1e-6)).ceil() as usize).clamp(1, MOST);
     let (mut wall, mut cpu) = (Vec::new(), Vec::new());
+    let begun = Start::now();
     for _ in 0..rounds.max(1) {
         let start = Start::now();
         work(repeats)?;
         let (w, c) = start.elapsed();
         wall.push(w / repeats as f64);
         cpu.extend(c.map(|c| c / repeats as f64));
+        if wall.len() >= 3 && begun.elapsed().0 > BUDGET {
+            break;
+        }
     }
     Ok(Times {
         rounds: wall.len(),

@@ -1,26 +1,64 @@
-//! `evenkeel bench`: times of a training step, by launch, kernel and op.
+//! `evenkeel bench`: kernels against this device's limits, a training step, the limits themselves.
 
+mod kernels;
+mod limits;
 mod step;
 
+use crate::bench::clock::Basis;
 use crate::error::Result;
 use clap::Subcommand;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    kernels: kernels::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
     /// A planned training step: its time, and that of each launch, kernel and op
     Step(step::Args),
+    /// Multiply-add rate, copy bandwidth and dispatch cost of this device
+    Limits(limits::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
     match &args.what {
-        What::Step(args) => step::run(args),
+        None => kernels::run(&args.kernels),
+        Some(What::Step(args)) => step::run(args),
+        Some(What::Limits(args)) => limits::run(args),
+    }
+}
+
+/// Flags of how to measure.
+#[derive(Debug, clap::Args)]
+struct Measuring {
+    /// Timed rounds of each
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Rates and shares from processor time over all cores, not from the clock on the wall: for a
+    /// software device on a busy machine
+    #[arg(long)]
+    cpu_time: bool,
+    /// Adapter, by number or part of its name
+    #[arg(long)]
+    device: Option<String>,
+    /// JSON on stdout: one object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Measuring {
+    fn rounds(&self) -> usize {
+        usize::from(self.rounds)
+    }
+
+    fn basis(&self) -> Basis {
+        if self.cpu_time { Basis::Processor } else { Basis::Wall }
     }
 }
 
