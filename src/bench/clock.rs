@@ -25,6 +25,14 @@ impl Start {
         let cpu = process_time().zip(self.cpu).map(|(now, then)| millis(now.saturating_sub(then)));
         (millis(self.wall.elapsed()), cpu)
     }
+
+    /// Milliseconds since by the clock of `basis`.
+    pub fn least(&self, basis: Basis) -> f64 {
+        match (basis, self.elapsed()) {
+            (Basis::Processor, (_, Some(cpu))) => cpu / cores(),
+            (_, (wall, _)) => wall,
+        }
+    }
 }
 
 fn millis(d: Duration) -> f64 {

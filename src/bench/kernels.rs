@@ -1,6 +1,6 @@
 //! Every op at the shapes that matter, timed alone: the chosen kernel variant or each that runs.
 //!
-//! A [`Bench`] traces its work on a device ([`list`] has them all) → the op's result on a small batch
+//! A [`Bench`] traces its work on a device ([`all`] lists them) → the op's result on a small batch
 //! is checked against the 64-bit reference, with the very variant to be timed → the plan is replayed
 //! in rounds → its time is held against [`Limits::least`](super::limits::Limits::least) for the plan's
 //! FLOPs and bytes. Kernels don't depend on the batch size, so the small batch runs the same pipelines.
@@ -12,7 +12,7 @@ pub use list::all;
 use super::clock::{Times, time};
 use crate::check::cases::Case;
 use crate::check::run;
-use crate::error::{Error, Result, unknown};
+use crate::error::{Error, Result, nearest};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Plan, Work, Workspace};
 use evenkeel_kernels::conv2d::{self, Conv2d, Direction};
@@ -140,18 +140,29 @@ pub fn select(names: &[String]) -> Result<Vec<Bench>> {
     let asked = |b: &Bench, name: &str| b.family == name || b.name == name || begins(b, name);
     for name in names {
         if !benches.iter().any(|b| asked(b, name)) {
-            let mut known: Vec<&str> = vec!["step", "limits"];
-            for b in &benches {
-                if !known.contains(&b.family) {
-                    known.push(b.family);
-                }
-            }
-            known.extend(benches.iter().map(|b| b.name.as_str()));
-            return Err(unknown("bench", name, &known));
+            return Err(unknown_bench(name, &benches));
         }
     }
     benches.retain(|b| names.iter().any(|name| asked(b, name)));
     Ok(benches)
+}
+
+/// The families, in order.
+fn families(benches: &[Bench]) -> Vec<&'static str> {
+    let mut found: Vec<&'static str> = benches.iter().map(|b| b.family).collect();
+    found.dedup();
+    found
+}
+
+fn unknown_bench(name: &str, benches: &[Bench]) -> Error {
+    let mut known = vec!["step", "limits"];
+    known.extend(families(benches));
+    let all = known.iter().copied().chain(benches.iter().map(|b| b.name.as_str()));
+    let hint = nearest(name, all).map(|v| format!("; did you mean `{v}`?")).unwrap_or_default();
+    Error::usage(format!(
+        "unknown bench `{name}`{hint} Known: {}; `evenkeel bench --list` names them one by one",
+        known.join(", ")
+    ))
 }
 
 /// Benches whose result was already found right, by case and variant: three directions share one case.

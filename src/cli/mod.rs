@@ -7,6 +7,7 @@ mod eval;
 mod loaded;
 mod predict;
 mod train;
+mod tune;
 
 use crate::error::Result;
 use clap::{Parser, Subcommand};
@@ -34,6 +35,8 @@ enum Command {
     Check(check::Args),
     /// Time kernels, a training step, and the limits of this device
     Bench(bench::Args),
+    /// Find the fastest kernel variants of this device and keep them in a table
+    Tune(tune::Args),
 }
 
 /// Runs the command line.
@@ -56,5 +59,6 @@ fn run(command: &Command) -> Result<()> {
         Command::Predict(args) => predict::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Tune(args) => tune::run(args),
     }
 }

@@ -1,4 +1,4 @@
-//! The benches: convolutions of the CIFAR ResNet-32 at batch 128 and of the ImageNet ResNet-50 at
+//! The benches: convolutions of the CIFAR ResNet-32 and `small` at batch 128 and of the ImageNet ResNet-50 at
 //! batch 8, matrix products, BN and NBN, cross-entropy, the optimizer, elementwise ops, reductions.
 
 use super::{Bench, Choice};
@@ -31,6 +31,17 @@ pub fn all() -> Vec<Bench> {
         (64, 8, 64, 3, 1),
     ] {
         found.extend(convolutions("conv", 128, (ci, size, co), k, stride));
+    }
+    // `small`, the network of the first command in the README
+    for (ci, size, co, stride) in [
+        (3, 32, 8, 1),
+        (8, 32, 8, 1),
+        (8, 32, 16, 2),
+        (16, 16, 16, 1),
+        (16, 16, 32, 2),
+        (32, 8, 32, 1),
+    ] {
+        found.extend(convolutions("small", 128, (ci, size, co), 3, stride));
     }
     for (ci, size, co, k, stride) in [
         (3, 224, 64, 7, 2),

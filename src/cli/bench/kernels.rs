@@ -12,7 +12,7 @@ use serde_json::json;
 /// Arguments of `bench` without a subcommand.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Benches: a name, the beginning of one, or a family (conv, imagenet, matmul, bn, ce, sgd,
+    /// Benches: a name, the beginning of one, or a family (conv, small, imagenet, matmul, bn, ce, sgd,
     /// elementwise, reduce); all but imagenet without any
     names: Vec<String>,
     /// Time each kernel variant that runs here, not only the chosen one
