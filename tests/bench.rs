@@ -82,7 +82,7 @@ fn kernels_are_held_against_limits_measured_in_the_same_run() {
 fn what_no_bench_is_called_is_told_with_the_nearest() {
     refused(&["bench", "matmull"], &["did you mean `matmul`?", "--list"]);
     refused(&["bench", "stepp"], &["did you mean `step`?"]);
-    refused(&["tune", "conv3x3_forward"], &["did you mean `conv3x3_fwd"]);
+    refused(&["tune", "matmul_512x512x513"], &["did you mean `matmul_512x512x512`?"]);
     refused(&["bench", "step", "--model", "resnet33"], &["did you mean `resnet32`?"]);
     refused(&["bench", "step", "--norm", "nbm"], &["did you mean `nbn`?"]);
     refused(&["bench", "step", "--batch-size", "0"], &["--batch-size"]);

@@ -136,8 +136,12 @@ pub fn select(names: &[String]) -> Result<Vec<Bench>> {
         benches.retain(|b| b.family != "imagenet");
         return Ok(benches);
     }
+    let whole: HashSet<String> = benches.iter().map(|b| b.name.clone()).collect();
     let begins = |b: &Bench, name: &str| b.family != "imagenet" && b.name.starts_with(name);
-    let asked = |b: &Bench, name: &str| b.family == name || b.name == name || begins(b, name);
+    let asked = |b: &Bench, name: &str| match whole.contains(name) {
+        true => b.name == name,
+        false => b.family == name || begins(b, name),
+    };
     for name in names {
         if !benches.iter().any(|b| asked(b, name)) {
             return Err(unknown_bench(name, &benches));
