@@ -1,6 +1,7 @@
 //! What to launch: a kernel file with its constants and grid ([`Launch`]), and the short list of
 //! launches that makes one op ([`Program`]), with the cost model's FLOPs and bytes.
 
+use crate::tuned::Tuned;
 use crate::wgsl::{Assembled, ShaderError, assemble};
 
 /// One embedded WGSL file.
@@ -67,6 +68,8 @@ pub struct Caps {
     pub texels: bool,
     /// The variant to take wherever a family offers one of this name, before its own choice.
     pub prefer: Option<&'static str>,
+    /// Variants measured best on this device, by shape; they come after `prefer`.
+    pub tuned: Tuned,
 }
 
 impl Caps {
@@ -82,13 +85,26 @@ impl Caps {
             workgroup_memory: 16 << 10,
             texels: false,
             prefer: None,
+            tuned: Tuned::default(),
         }
     }
 
-    /// Of the variants a family offers, best first: the preferred one, else the first.
+    /// Of the variants a family offers, best guess first: the preferred one, else the first.
     pub fn choose<V: Copy>(&self, offered: &[V], name: impl Fn(V) -> &'static str) -> V {
-        let preferred = offered.iter().find(|v| Some(name(**v)) == self.prefer);
-        *preferred.unwrap_or(&offered[0])
+        self.choose_for("", offered, name)
+    }
+
+    /// Of the variants a family offers for the shape that `key` names, best guess first: the
+    /// preferred one, else the one measured best, else the first.
+    pub fn choose_for<V: Copy>(
+        &self,
+        key: &str,
+        offered: &[V],
+        name: impl Fn(V) -> &'static str,
+    ) -> V {
+        let called = |wanted: &str| offered.iter().find(|v| name(**v) == wanted);
+        let preferred = self.prefer.and_then(called);
+        *preferred.or_else(|| self.tuned.get(key).and_then(called)).unwrap_or(&offered[0])
     }
 
     /// The one subgroup size the driver will use, where that is known.

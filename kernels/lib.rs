@@ -28,12 +28,14 @@ macro_rules! library {
 }
 
 mod launch;
+mod tuned;
 mod wgsl;
 
 pub mod batch;
 pub mod batchnorm;
 pub mod conv2d;
 pub mod elementwise;
+pub mod limits;
 pub mod matmul;
 pub mod optim;
 pub mod pool;
@@ -44,6 +46,7 @@ pub mod softmax_ce;
 pub use launch::{
     Arg, Call, Caps, Constant, Cost, Launch, Program, Source, TEXEL_ROW, linear_grid,
 };
+pub use tuned::{Tuned, conv2d_key, matmul_key};
 pub use wgsl::{Access, Assembled, Binding, Compiled, ShaderError};
 
 /// The WGSL library under `shaders/`: functions without entry points, found by `#include`.

@@ -4,7 +4,7 @@
 //! network ([`nn`]) → loss ([`ops`]) → gradients ([`graph`]) → update ([`optim`]) → the loop and what
 //! it leaves on disk ([`train`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
 //! kernels are the crate `evenkeel_kernels`. Imports run one way:
-//! cli → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
+//! cli → bench → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
 //!
 //! ```no_run
 //! use evenkeel::{gpu::Gpu, graph::grad, ops, tensor::Tensor};
@@ -19,6 +19,8 @@
 
 pub mod data;
 pub mod train;
+
+pub mod bench;
 
 pub mod check;
 pub mod nn;

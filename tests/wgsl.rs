@@ -5,8 +5,8 @@
 use evenkeel_kernels::batchnorm::{Affine, BatchNorm};
 use evenkeel_kernels::conv2d::{Conv2d, Direction};
 use evenkeel_kernels::{
-    Access, Caps, Compiled, Launch, Program, Source, batch, batchnorm, conv2d, elementwise, matmul,
-    optim, pool, reduce, shortcut, softmax_ce,
+    Access, Caps, Compiled, Launch, Program, Source, batch, batchnorm, conv2d, elementwise, limits,
+    matmul, optim, pool, reduce, shortcut, softmax_ce,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -103,6 +103,7 @@ fn devices() -> [Collection; 5] {
         caps: Caps {
             software,
             subgroups: subgroup.is_some(),
+            f16: !software && subgroup.is_some(),
             subgroup_size: subgroup.unwrap_or(Caps::portable().subgroup_size),
             ..Caps::portable()
         },
@@ -112,7 +113,7 @@ fn devices() -> [Collection; 5] {
     lavapipe.caps.texels = true;
     [
         with("portable", false, None),
-        with("a GPU with subgroups of 32", false, Some((32, 32))),
+        with("a GPU with subgroups of 32 and f16", false, Some((32, 32))),
         with("software without subgroups", true, None),
         with("software with subgroups of 8", true, Some((8, 8))),
         lavapipe,
@@ -299,6 +300,11 @@ fn the_rest(all: &mut Collection) {
         all.add("argmax", softmax_ce::argmax_store(rows, cols, &caps));
     }
     all.add("random", batch::random(1000));
+    all.add("nothing", limits::nothing());
+    all.add("fma", limits::fma(1 << 14, 8, limits::Number::F32));
+    if caps.f16 {
+        all.add("fma f16", limits::fma(1 << 14, 8, limits::Number::F16));
+    }
 }
 
 fn collected() -> [Collection; 5] {

@@ -1,11 +1,13 @@
 //! The commands, one file each. Exit codes: 0 done, 2 a wrong request, 1 a failure, 130 Ctrl-C.
 
+mod bench;
 mod check;
 mod devices;
 mod eval;
 mod loaded;
 mod predict;
 mod train;
+mod tune;
 
 use crate::error::Result;
 use clap::{Parser, Subcommand};
@@ -31,6 +33,10 @@ enum Command {
     Predict(predict::Args),
     /// Check every op and kernel variant against the reference, or golden files
     Check(check::Args),
+    /// Time kernels, a training step, and the limits of this device
+    Bench(bench::Args),
+    /// Find the fastest kernel variants of this device and keep them in a table
+    Tune(tune::Args),
 }
 
 /// Runs the command line.
@@ -52,5 +58,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Tune(args) => tune::run(args),
     }
 }

@@ -3,8 +3,9 @@
 
 use super::buffer::Memory;
 use super::pipeline::PipelineCache;
+use super::table;
 use crate::error::{Error, Result};
-use evenkeel_kernels::Caps;
+use evenkeel_kernels::{Caps, Tuned};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -36,6 +37,7 @@ impl Adapter {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             texels: self.info.device_type == wgpu::DeviceType::Cpu && self.reads_texels(),
             prefer: None,
+            tuned: Tuned::default(),
         }
     }
 
@@ -143,17 +145,23 @@ impl Gpu {
     /// The same device, preferring the kernel variant called `variant`, or with [`BUFFERS`] reading
     /// no input as texels.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
+        let texels = self.caps.texels && variant != BUFFERS;
+        self.with_caps(Caps { prefer: Some(variant), texels, ..self.caps.clone() })
+    }
+
+    /// The same device, choosing variants by no table but `tuned`.
+    pub fn tuned_by(&self, tuned: Tuned) -> Rc<Gpu> {
+        self.with_caps(Caps { tuned, ..self.caps.clone() })
+    }
+
+    fn with_caps(&self, caps: Caps) -> Rc<Gpu> {
         Rc::new(Gpu {
             device: self.device.clone(),
             queue: self.queue.clone(),
             pipelines: RefCell::default(),
             memory: self.memory.clone(),
             info: self.info.clone(),
-            caps: Caps {
-                prefer: Some(variant),
-                texels: self.caps.texels && variant != BUFFERS,
-                ..self.caps.clone()
-            },
+            caps,
             failed: self.failed.clone(),
             in_flight: RefCell::default(),
             timestamps: self.timestamps,
@@ -192,7 +200,7 @@ fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
 }
 
 fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
-    let caps = adapter.caps();
+    let caps = Caps { tuned: table::load(&adapter.info)?, ..adapter.caps() };
     let offered = adapter.raw.features();
     let mut wanted =
         wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;

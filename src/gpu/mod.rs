@@ -8,6 +8,7 @@ mod buffer;
 mod device;
 mod pipeline;
 mod stream;
+pub mod table;
 mod texels;
 
 pub use buffer::{Buffer, Memory, Slice, mib};

@@ -207,6 +207,16 @@ impl Plan {
         self.gpu.submit(&self.dispatches)
     }
 
+    /// Replays the plan `times` times in one pass and one submit, for benches of plans too short to
+    /// be submitted alone. Does not wait.
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn repeat(&self, step: &StepUniform, times: usize) -> Result<()> {
+        self.gpu.write_step(&self.uniform, step);
+        self.gpu.submit(&vec![&self.dispatches[..]; times].concat())
+    }
+
     /// Replays with a timestamp around each dispatch: nanoseconds, in the order of
     /// [`Plan::steps`]' calls.
     ///

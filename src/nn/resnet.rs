@@ -75,10 +75,7 @@ impl ResNet {
     /// # Errors
     /// An unknown model, no classes, norm patterns that match nothing.
     pub fn new(builder: &mut Builder, spec: &Spec<'_>) -> Result<Self> {
-        let Some((_, n, width)) = MODELS.iter().find(|(name, ..)| *name == spec.model) else {
-            let names: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
-            return Err(unknown("model", spec.model, &names));
-        };
+        let (n, width) = &size(spec.model)?;
         if spec.classes == 0 {
             return Err(Error::usage("a classifier needs at least one class"));
         }
@@ -132,6 +129,23 @@ impl ResNet {
             .chain(self.blocks.iter().flat_map(|b| [&b.bn1, &b.bn2]))
             .chain(&self.rectify)
     }
+}
+
+/// Blocks in a stage and channels of the first: of a model of [`MODELS`], or of one some times as wide,
+/// such as `resnet20x2`, for measuring how cost grows.
+fn size(model: &str) -> Result<(usize, usize)> {
+    let known = |wanted: &str| MODELS.iter().find(|(name, ..)| *name == wanted);
+    if let Some((_, n, width)) = known(model) {
+        return Ok((*n, *width));
+    }
+    let wider = model.rsplit_once('x').and_then(|(name, times)| {
+        let times = times.parse::<usize>().ok().filter(|t| (1..=16).contains(t))?;
+        known(name).map(|(_, n, width)| (*n, width * times))
+    });
+    wider.ok_or_else(|| {
+        let names: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
+        unknown("model", model, &names)
+    })
 }
 
 fn places(n: usize, width: usize) -> Vec<At> {

@@ -7,7 +7,7 @@ use super::{dims, misfit};
 use crate::error::Result;
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::conv2d::{Conv2d, Direction, Variant, program, variants};
-use evenkeel_kernels::{Caps, Program};
+use evenkeel_kernels::{Caps, Program, conv2d_key};
 
 /// Stride, padding, dilation (rows, columns) and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,8 @@ impl Op for Convolution {
 
     fn program(&self, _: &Node, caps: &Caps) -> Program {
         let offered = variants(&self.shape, self.direction, caps);
-        let variant = caps.choose(&offered, Variant::name);
+        let key = conv2d_key(&self.shape, self.direction);
+        let variant = caps.choose_for(&key, &offered, Variant::name);
         program(&self.shape, self.direction, variant, caps)
     }
 

@@ -4,7 +4,7 @@ use super::{dims, expect, misfit, sum};
 use crate::error::Result;
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::matmul::{Matmul, Variant, program, variants};
-use evenkeel_kernels::{Caps, Program};
+use evenkeel_kernels::{Caps, Program, matmul_key};
 
 #[derive(Debug)]
 struct Product {
@@ -69,7 +69,8 @@ impl Op for Product {
     }
 
     fn program(&self, _: &Node, caps: &Caps) -> Program {
-        let variant = caps.choose(&variants(&self.shape, caps), Variant::name);
+        let offered = variants(&self.shape, caps);
+        let variant = caps.choose_for(&matmul_key(&self.shape), &offered, Variant::name);
         program(&self.shape, variant, caps)
     }
 
