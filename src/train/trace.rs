@@ -1,10 +1,36 @@
 //! What `--trace-nan` says: the op that made the first number that is not finite, where it stands in
 //! the network, and what it was given.
 
+use crate::error::Error;
 use crate::gpu::Slice;
 use crate::graph::{Culprit, Step};
 use crate::nn::Params;
+use crate::optim::Alarm;
+use std::path::Path;
 use std::rc::Rc;
+
+/// What is said without the flag.
+pub(super) const ASK: &str =
+    "--trace-nan (with --resume, from the last checkpoint) names the op that made it.";
+
+/// The error that ends a run: what the guard found, what tracing it told, and the `last` checkpoint.
+pub(super) fn not_finite(alarm: &Alarm, traced: &str, last: &Path) -> Error {
+    let what = match (alarm.loss, &alarm.parameter) {
+        (true, _) => "the loss".to_string(),
+        (false, Some(name)) => format!("the gradient of {name}"),
+        (false, None) => "a gradient".to_string(),
+    };
+    let first = match (&alarm.parameter, alarm.loss) {
+        (Some(name), true) => format!(" (first in the gradient of {name})"),
+        _ => String::new(),
+    };
+    Error::NonFinite(format!(
+        "{what} is not finite at step {}{first}; nothing was updated or saved since. {traced} A \
+         lower --lr or a warm-up helps; the last good checkpoint, if any, is {}",
+        alarm.step + 1,
+        last.display()
+    ))
+}
 
 /// A sentence on `culprit`, which is one of `steps`.
 pub(super) fn explain(steps: &[Step], culprit: Option<&Culprit>, params: &Params) -> String {

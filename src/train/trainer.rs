@@ -58,9 +58,6 @@ pub struct Outcome {
 
 /// Steps between two looks at losses and alarm when no one asks for more.
 const LOOK: u32 = 32;
-/// How to learn more of a number that is not finite.
-const TRACE: &str =
-    "--trace-nan (with --resume, from the last checkpoint) names the op that made it.";
 
 /// Trains as `config` says.
 ///
@@ -301,8 +298,8 @@ impl<'a> Trainer<'a> {
         if let Some(alarm) = self.session.sgd.alarm(&self.gpu, &self.session.params)? {
             self.progress.finish();
             let traced =
-                if self.options.trace_nan { self.trace(&alarm, lr)? } else { TRACE.into() };
-            return Err(self.not_finite(&alarm, &traced));
+                if self.options.trace_nan { self.trace(&alarm, lr)? } else { trace::ASK.into() };
+            return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
         let batch = self.config.train.batch_size.min(self.train.len());
@@ -343,24 +340,6 @@ impl<'a> Trainer<'a> {
         let culprit = plan.trace(&step)?;
         let steps = plan.steps().to_vec();
         Ok(trace::explain(&steps, culprit.as_ref(), &self.session.params))
-    }
-
-    fn not_finite(&self, alarm: &Alarm, traced: &str) -> Error {
-        let what = match (alarm.loss, &alarm.parameter) {
-            (true, _) => "the loss".to_string(),
-            (false, Some(name)) => format!("the gradient of {name}"),
-            (false, None) => "a gradient".to_string(),
-        };
-        let first = match (&alarm.parameter, alarm.loss) {
-            (Some(name), true) => format!(" (first in the gradient of {name})"),
-            _ => String::new(),
-        };
-        Error::NonFinite(format!(
-            "{what} is not finite at step {}{first}; nothing was updated or saved since. {traced} A \
-             lower --lr or a warm-up helps; the last good checkpoint, if any, is {}",
-            alarm.step + 1,
-            self.run.last().display()
-        ))
     }
 
     /// Counts right predictions of the positions `from..seen`.
