@@ -2,8 +2,11 @@
 //! off, flat memory, and plans that compute what their ops compute alone.
 
 mod common;
+#[path = "common/run.rs"]
+mod run;
 
 use evenkeel::check::golden::made_record;
+use evenkeel::check::run as run_check;
 use evenkeel::data::{self, DataSpec};
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::graph::{evaluate, grad};
@@ -15,103 +18,17 @@ use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::{LossSpec, Session};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use run::{Run, SHORT, SHORT_STEPS, bytes, done, folder, resume, same_bits, text, train, unbroken};
 use serde_json::Value;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
-use std::sync::OnceLock;
 use tempfile::TempDir;
-
-/// Three epochs of 14 steps on synthetic images.
-const SHORT: [&str; 10] = [
-    "--train-per-class",
-    "40",
-    "--imbalance",
-    "4",
-    "--test-per-class",
-    "5",
-    "--epochs",
-    "3",
-    "--batch-size",
-    "16",
-];
-const SHORT_STEPS: u64 = 42;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
-/// `evenkeel train --json --log-steps 1`, as it prints.
-struct Run {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Run {
-    fn start(args: &[&str], out: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-            .args(["train", "--json", "--log-steps", "1", "--out", text(out)])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let lines = BufReader::new(child.stdout.take().expect("stdout"));
-        Run { child, lines }
-    }
-
-    /// The next event; `None` at the end.
-    fn event(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        let bytes = self.lines.read_line(&mut line).expect("a line");
-        (bytes > 0).then(|| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
-    }
-
-    /// Reads until step `step` is told.
-    fn until_step(&mut self, step: u64) {
-        while let Some(event) = self.event() {
-            if event["event"] == "step" && event["step"] == step {
-                return;
-            }
-        }
-        panic!("the run ended before step {step}");
-    }
-
-    fn finish(mut self) -> (ExitStatus, Vec<Value>) {
-        let events = std::iter::from_fn(|| self.event()).collect();
-        (self.child.wait().expect("the program ends"), events)
-    }
-}
-
-/// All events of a run that succeeds.
-fn train(args: &[&str], out: &Path) -> Vec<Value> {
-    let (status, events) = Run::start(args, out).finish();
-    assert!(status.success(), "{status}: {args:?}");
-    events
-}
-
-fn resume(out: &Path) -> Vec<Value> {
-    train(&["--resume"], out)
-}
 
 fn losses(events: &[Value]) -> Vec<f64> {
     let steps = events.iter().filter(|e| e["event"] == "step");
     steps.map(|e| e["loss"].as_f64().expect("a loss")).collect()
-}
-
-fn done(events: &[Value]) -> &Value {
-    events.iter().find(|e| e["event"] == "done").expect("a run that is done")
-}
-
-fn bytes(run: &Path, name: &str) -> Vec<u8> {
-    let path = run.join("checkpoint").join(name);
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// Records 0 to 39 of the made images as CIFAR-10's files, which the committed trajectories use.
@@ -200,32 +117,6 @@ fn normalized_batch_norm_follows_pytorchs_trajectory() {
 #[test]
 fn logit_rectification_follows_pytorchs_trajectory() {
     same_as_pytorch("nbn-lr");
-}
-
-/// An unbroken run of [`SHORT`], which broken ones are compared with.
-fn unbroken() -> &'static Path {
-    static UNBROKEN: OnceLock<PathBuf> = OnceLock::new();
-    UNBROKEN.get_or_init(|| {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("train-unbroken");
-        if out.exists() {
-            std::fs::remove_dir_all(&out).expect("the folder of an earlier test goes");
-        }
-        let events = train(&SHORT, &out);
-        assert_eq!(done(&events)["step"], SHORT_STEPS);
-        out
-    })
-}
-
-/// A run ended with the bits of the unbroken one.
-fn same_bits(run: &Path, how: &str) {
-    for name in ["last.safetensors", "best.safetensors"] {
-        assert!(bytes(run, name) == bytes(unbroken(), name), "{name} differs after {how}");
-    }
-    let rows = |run: &Path| evenkeel::train::run_dir::read_metrics(run).expect("metrics");
-    let measured =
-        |row: &Value| ["epoch", "step", "loss", "train_accuracy", "test"].map(|k| row[k].clone());
-    let (found, expected) = (rows(run), rows(unbroken()));
-    assert!(found.iter().map(measured).eq(expected.iter().map(measured)), "metrics after {how}");
 }
 
 #[test]
@@ -345,6 +236,18 @@ fn fused_and_unfused_steps_have_the_same_losses() {
         let unfused = first_losses(&gpu, kind, head, false);
         for (a, b) in fused.iter().zip(&unfused) {
             assert!(a.is_finite() && (a - b).abs() <= 1e-5 * b.abs(), "{fused:?} {unfused:?}");
+        }
+    }
+}
+
+#[test]
+fn steps_by_any_convolution_kernel_have_the_same_losses() {
+    let gpu = common::gpu();
+    let usual = first_losses(&gpu, NormKind::Nbn, Head::Linear, true);
+    for variant in run_check::variants("conv2d") {
+        let other = first_losses(&gpu.preferring(variant), NormKind::Nbn, Head::Linear, true);
+        for (a, b) in usual.iter().zip(&other) {
+            assert!((a - b).abs() <= 1e-5 * b.abs(), "{variant}: {usual:?} {other:?}");
         }
     }
 }

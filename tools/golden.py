@@ -40,7 +40,7 @@ def arguments():
     ops.add_argument("in_dir", help="files with inputs and output gradients: `evenkeel check --export DIR`")
     ops.add_argument("out_dir", help="where the completed files go")
     ops.add_argument("--keep", default=str(GOLDEN / "ops"), help="folder of the committed subset; '' for none")
-    ops.add_argument("--budget", type=int, default=1_200_000, help="bytes the committed subset may take")
+    ops.add_argument("--budget", type=int, default=1_300_000, help="bytes the committed subset may take")
 
     init = commands.add_parser("init", help="write a network's first parameters and statistics")
     init.add_argument("out")

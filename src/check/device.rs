@@ -103,7 +103,7 @@ fn apply(name: &'static str, attrs: &Attrs<'_>, x: &[Tensor]) -> Result<Vec<Tens
         "linear" => one(ops::linear(&x[0], &x[1], x.get(2))),
         "matmul" => one(ops::matmul(&x[0], &x[1])),
         "batch_norm" | "normalized_batch_norm" => batch_norm(name, attrs, x),
-        "add" | "mul" => one(ops::binary(name, &x[0], &x[1])),
+        "add" | "sub" | "mul" | "div" | "maximum" => one(ops::binary(name, &x[0], &x[1])),
         "max_pool2d" | "avg_pool2d" => one(pool(name, attrs, x)),
         "global_avg_pool" => one(ops::global_avg_pool(&x[0])),
         "softmax" | "log_softmax" => one(softmax(name, attrs, x)),

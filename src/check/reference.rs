@@ -15,6 +15,7 @@ mod shape;
 mod softmax;
 #[cfg(test)]
 mod tests;
+mod unary;
 
 use crate::error::{Error, Result, unknown};
 use attrs::Attrs;
@@ -99,8 +100,22 @@ pub const OPS: &[OpInfo] = &[
     norm::BATCH_NORM,
     norm::NORMALIZED_BATCH_NORM,
     elementwise::RELU,
+    unary::ABS,
+    unary::EXP,
+    unary::GELU,
+    unary::LOG,
+    unary::NEG,
+    unary::RECIPROCAL,
+    unary::SIGMOID,
+    unary::SOFTPLUS,
+    unary::SQRT,
+    unary::SQUARE,
+    unary::TANH,
     elementwise::ADD,
+    elementwise::SUB,
     elementwise::MUL,
+    elementwise::DIV,
+    elementwise::MAXIMUM,
     pool::MAX_POOL2D,
     pool::AVG_POOL2D,
     pool::GLOBAL_AVG_POOL,

@@ -25,6 +25,12 @@ pub struct Args {
     /// No progress display
     #[arg(long)]
     quiet: bool,
+    /// When a number is not finite, name the op and layer that made it
+    #[arg(long)]
+    trace_nan: bool,
+    /// Lose the device before this step: for tests
+    #[arg(long, hide = true, value_name = "STEP")]
+    lose_device_at: Option<u32>,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -47,6 +53,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         resume: args.resume,
         json: args.json,
         quiet: args.quiet,
+        trace_nan: args.trace_nan,
+        lose_device_at: args.lose_device_at,
         stop: on_ctrl_c()?,
     };
     trainer::run(&config, &options).map(|_| ())

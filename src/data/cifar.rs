@@ -16,7 +16,7 @@ const PIXELS: usize = 3 * 32 * 32;
 /// More than any list of class names takes.
 const MAX_NAMES: u64 = 1 << 16;
 /// More than either archive holds unpacked (186 MB); a stream that goes on is not followed.
-const MAX_ARCHIVE: u64 = 1 << 30;
+const MAX_ARCHIVE: u64 = 1 << 28;
 
 /// What the two sets differ in.
 struct Layout {
@@ -185,14 +185,16 @@ fn read_folder(dir: &Path, layout: &Layout) -> Result<Files> {
     Ok(files)
 }
 
-/// Reads the wanted entries, whichever folder of the archive they lie in.
+/// Reads the wanted entries, whichever folder of the archive they lie in. They go to memory alone, so
+/// that no name or link in the archive leads anywhere; and entries are taken raw, since the extensions
+/// that hold long names are otherwise read whole, however long they are.
 fn read_archive(path: &Path, layout: &Layout) -> Result<Files> {
     let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
     let broken =
         |e: std::io::Error| Error::data(path, format!("is not a whole .tar.gz archive: {e}"));
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(MAX_ARCHIVE));
     let mut files = Files::new();
-    for entry in archive.entries().map_err(broken)? {
+    for entry in archive.entries().map_err(broken)?.raw(true) {
         let entry = entry.map_err(broken)?;
         let inside = entry.path().map_err(broken)?.into_owned();
         let name = inside.file_name().and_then(|n| n.to_str()).unwrap_or_default();

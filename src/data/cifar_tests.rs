@@ -145,3 +145,68 @@ fn a_lying_header_allocates_nothing() {
     // The one record that is there is read; the other files are what is missing.
     fails(&file, 10, &["liar.tar.gz"]);
 }
+
+/// A .tar.gz of entries of any type and name; sizes are as long as the bytes.
+fn odd_archive(path: &Path, entries: &[(&[u8], tar::EntryType, &[u8])]) {
+    let mut gz = GzEncoder::new(File::create(path).unwrap(), Compression::fast());
+    for (name, kind, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        // The crate's own setter refuses `..` and absolute names.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_entry_type(*kind);
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        gz.write_all(header.as_bytes()).unwrap();
+        gz.write_all(bytes).unwrap();
+        gz.write_all(&vec![0; bytes.len().next_multiple_of(512) - bytes.len()]).unwrap();
+    }
+    gz.write_all(&[0; 1024]).unwrap();
+    gz.finish().unwrap();
+}
+
+#[test]
+fn names_and_links_in_an_archive_lead_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let file = inner.join("odd.tar.gz");
+    let regular = tar::EntryType::Regular;
+    let whole = ten();
+    let names: Vec<Vec<u8>> = whole
+        .iter()
+        .map(|(name, _)| format!("../../{name}").into_bytes())
+        .chain([b"/data_batch_9.bin".to_vec()])
+        .collect();
+    let mut entries: Vec<(&[u8], tar::EntryType, &[u8])> =
+        names.iter().zip(&whole).map(|(n, (_, b))| (n.as_slice(), regular, b.as_slice())).collect();
+    entries.push((b"/etc/evenkeel", regular, b"text"));
+    odd_archive(&file, &entries);
+    let (train, test) = read(&file, 10).unwrap();
+    assert_eq!((train.len(), test.len()), (60, 12));
+    let there = |dir: &Path| std::fs::read_dir(dir).unwrap().flatten().count();
+    assert_eq!((there(dir.path()), there(&inner)), (1, 1), "something was unpacked");
+    // A link in the place of a file is no file.
+    entries[2] = (b"data_batch_3.bin", tar::EntryType::Symlink, b"");
+    odd_archive(&file, &entries);
+    fails(&file, 10, &["data_batch_3.bin is missing"]);
+}
+
+#[test]
+fn archives_that_swell_are_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bomb.tar.gz");
+    let zeros = vec![0; CIFAR10.limit("data_batch_1.bin") as usize + 1];
+    odd_archive(&file, &[(b"data_batch_1.bin", tar::EntryType::Regular, &zeros)]);
+    fails(&file, 10, &["data_batch_1.bin", "longer than the 30730000 bytes"]);
+    // A long name, which readers of archives keep in memory, and entries no one asked for.
+    let names: &[(&[u8], tar::EntryType, &[u8])] = &[
+        (b"././@LongLink", tar::EntryType::GNULongName, &zeros),
+        (b"pax", tar::EntryType::XHeader, &zeros),
+        (b"other", tar::EntryType::Regular, &zeros),
+    ];
+    odd_archive(&file, names);
+    fails(&file, 10, &["holds none of the files of CIFAR-10"]);
+    let many: Vec<_> = names.iter().cycle().take(9).copied().collect();
+    odd_archive(&file, &many);
+    fails(&file, 10, &["is not a whole .tar.gz archive"]);
+}

@@ -142,6 +142,13 @@ impl Gpu {
         (self.memory.now(), self.memory.peak())
     }
 
+    /// Gives the device up, as a driver does that resets: whatever follows fails with an error. For
+    /// tests of just that.
+    pub fn lose(&self) {
+        self.device.destroy();
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
     /// The same device, preferring the kernel variant called `variant`, or with [`BUFFERS`] reading
     /// no input as texels.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
@@ -221,8 +228,9 @@ fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&note, e.to_string())));
     let note = failed.clone();
     device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            keep_first(&note, format!("the device was lost ({reason:?}): {message}"));
+        // Whatever else was reported follows from this.
+        if let Ok(mut slot) = note.lock() {
+            *slot = Some(format!("the device was lost ({reason:?}): {message}"));
         }
     });
     Ok(Rc::new(Gpu {

@@ -9,8 +9,10 @@ mod backward;
 mod eval;
 mod plan;
 mod schedule;
+mod trace;
 
 pub use backward::{grad, vjp};
 pub use eval::evaluate;
 pub use plan::{Plan, PlanStats, Step, Workspace};
 pub use schedule::{Effect, Work};
+pub use trace::{Culprit, Extent};

@@ -9,7 +9,7 @@ use super::schedule::Work;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, TexelCopy, Texels, mib};
 use crate::ops;
-use crate::tensor::{Node, Source, Tensor, ValueId};
+use crate::tensor::{DType, Node, Shape, Source, Tensor, ValueId};
 use evenkeel_kernels::{Access, Arg, Cost, Program};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -52,6 +52,10 @@ pub struct Step {
     pub shape: String,
     /// The kernel file and entry of each dispatch, with its cost.
     pub calls: Vec<(String, Cost)>,
+    /// Where its floats come from; none of an effect.
+    pub inputs: Vec<Slice>,
+    /// Where its floats go, and their shapes; none of an effect.
+    pub outputs: Vec<(Slice, Shape)>,
 }
 
 /// Counts of a plan.
@@ -69,10 +73,10 @@ pub struct PlanStats {
 
 /// Bound dispatches, ready to replay.
 pub struct Plan {
-    gpu: Rc<Gpu>,
-    uniform: wgpu::Buffer,
-    dispatches: Vec<Dispatch>,
-    steps: Vec<Step>,
+    pub(super) gpu: Rc<Gpu>,
+    pub(super) uniform: wgpu::Buffer,
+    pub(super) dispatches: Vec<Dispatch>,
+    pub(super) steps: Vec<Step>,
     places: HashMap<ValueId, Slice>,
     stats: PlanStats,
     // Nodes hold the leaves' buffers.
@@ -86,6 +90,8 @@ struct Item {
     ins: Vec<Tensor>,
     outs: Vec<(ValueId, usize)>,
     shape: String,
+    /// What recorded it; none for a copy or an effect.
+    node: Option<Rc<Node>>,
 }
 
 /// A stretch of the order in which a range of memory is needed.
@@ -156,7 +162,22 @@ impl Plan {
         pool: &mut TexelPool,
     ) -> Result<()> {
         pool.forget();
-        let mut step = Step { op: item.name, shape: item.shape.clone(), calls: Vec::new() };
+        let mut step = Step {
+            op: item.name,
+            shape: item.shape.clone(),
+            calls: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        if let Some(node) = &item.node {
+            for input in node.inputs.iter().filter(|t| t.dtype() == DType::F32) {
+                step.inputs.push(self.locate(input)?);
+            }
+            for ((id, _), (shape, dtype)) in item.outs.iter().zip(&node.outputs) {
+                let place = self.places.get(id).filter(|_| *dtype == DType::F32);
+                step.outputs.extend(place.map(|slice| (slice.clone(), shape.clone())));
+            }
+        }
         for call in &item.program.calls {
             let slices: Vec<Option<Slice>> = call
                 .args
@@ -330,6 +351,7 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
                 .map(|(i, (s, _))| (ValueId { node: node.id, output: i }, s.len().max(1)))
                 .collect(),
             shape: node.outputs[0].0.to_string(),
+            node: Some(node.clone()),
         });
         for (from, into) in copies.remove(&node.id).unwrap_or_default() {
             items.push(copy(gpu, from, into));
@@ -345,6 +367,7 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
             ins: effect.args.clone(),
             outs: Vec::new(),
             shape: effect.args.first().map(|t| t.shape().to_string()).unwrap_or_default(),
+            node: None,
         });
     }
     (items, pinned)
@@ -362,7 +385,8 @@ fn copy(gpu: &Rc<Gpu>, from: Tensor, into: Slice) -> Item {
     }
     let shape = from.shape().clone();
     let to = Tensor::from_slice(gpu, into, shape.clone(), from.dtype());
-    Item { name: "store", program, ins: vec![from, to], outs: Vec::new(), shape: shape.to_string() }
+    let shape = shape.to_string();
+    Item { name: "store", program, ins: vec![from, to], outs: Vec::new(), shape, node: None }
 }
 
 fn lifetimes(items: &[Item], work: &Work, pinned: &HashMap<ValueId, Slice>) -> Vec<Life> {

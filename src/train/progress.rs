@@ -149,6 +149,14 @@ impl Progress {
         self.line(text);
     }
 
+    /// A remark that is shown in every mode: something is not as it should be.
+    pub fn warn(&mut self, text: &str) {
+        match self.mode {
+            Mode::Quiet => drop(writeln!(self.out, "{text}")),
+            _ => self.line(text),
+        }
+    }
+
     /// The run is over: the bar goes away.
     pub fn finish(&mut self) {
         if let Some(bar) = &self.bar {

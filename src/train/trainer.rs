@@ -9,18 +9,20 @@ use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{Augment, ClassWeights, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
+use super::fingerprint::Fingerprint;
 use super::metrics::{Confusion, Summary};
 use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::{LossSpec, Session};
+use super::trace;
 use crate::data::{self, Splits, sampler::epoch_order};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform, mib};
 use crate::nn::MOMENTUM_PREFIX;
-use crate::optim::{Sgd, SgdOptions};
+use crate::optim::{Alarm, Sgd, SgdOptions};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +38,10 @@ pub struct Options {
     pub json: bool,
     /// No progress display.
     pub quiet: bool,
+    /// When a number is not finite, replay the step op by op and name the one that made it.
+    pub trace_nan: bool,
+    /// Lose the device before this step, to test what follows.
+    pub lose_device_at: Option<u32>,
     /// Set by Ctrl-C: save and stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -72,7 +78,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
         Ok(trainer)
     });
     match begun {
-        Ok(trainer) => trainer.epochs(),
+        Ok(trainer) => trainer.epochs().map_err(|e| resumable(e, &path)),
         Err(e) => {
             if !options.resume
                 && let Ok(run) = RunDir::resume(&path)
@@ -90,6 +96,7 @@ struct Trainer<'a> {
     gpu: Rc<Gpu>,
     run: RunDir,
     about: About,
+    fingerprint: Fingerprint,
     splits: Splits,
     train: DeviceSet,
     test: DeviceSet,
@@ -136,6 +143,7 @@ impl<'a> Trainer<'a> {
             options,
             run,
             about,
+            fingerprint: Fingerprint::of(&splits),
             train,
             test,
             session,
@@ -173,9 +181,10 @@ impl<'a> Trainer<'a> {
         };
         if let Some(why) = &latest.rejected {
             let used = latest.path.display();
-            self.progress.message(&format!("{why}; continuing from {used}"));
+            self.progress.warn(&format!("{why}; continuing from {used}"));
         }
         let file = &latest.checkpoint;
+        self.fingerprint.check(file.meta.get("data"), &latest.path)?;
         self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
         let position = file.meta.get("position").map(|p| serde_json::from_str(p));
         let Some(Ok(position)) = position else {
@@ -216,8 +225,7 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let (config, epoch) = (self.config, self.at.epoch);
         let n = self.train.len();
-        let seed = config.train.seed;
-        let order = epoch_order(n, seed, epoch as u64, config.input.shuffle);
+        let order = epoch_order(n, config.train.seed, epoch as u64, config.input.shuffle);
         self.train.set_order(&order);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
@@ -243,16 +251,12 @@ impl<'a> Trainer<'a> {
                     self.run.path().display()
                 )));
             }
+            if self.options.lose_device_at == Some(self.at.step) {
+                self.gpu.lose();
+            }
             let now = batch.min(end - self.at.seen);
-            let plan = self.session.train_plan(&self.train, now, augment)?;
-            plan.run(&StepUniform {
-                learning_rate: lr as f32,
-                step: self.at.step,
-                epoch: epoch as u32,
-                first: self.at.seen as u32,
-                seed: [seed as u32, (seed >> 32) as u32],
-                reserved: [0; 2],
-            })?;
+            let step = self.uniform(lr, self.at.step, self.at.seen);
+            self.session.train_plan(&self.train, now, augment)?.run(&step)?;
             self.gpu.throttle()?;
             self.at.step += 1;
             self.at.seen += now;
@@ -263,6 +267,19 @@ impl<'a> Trainer<'a> {
         let rate = images as f64 / began.elapsed().as_secs_f64();
         self.end_epoch(lr, end, rate)?;
         Ok(config.train.max_steps.is_some_and(|m| self.at.step as usize >= m))
+    }
+
+    /// What the kernels are told of step `step`, whose batch begins at position `first`.
+    fn uniform(&self, lr: f64, step: u32, first: usize) -> StepUniform {
+        let seed = self.config.train.seed;
+        StepUniform {
+            learning_rate: lr as f32,
+            step,
+            epoch: self.at.epoch as u32,
+            first: first as u32,
+            seed: [seed as u32, (seed >> 32) as u32],
+            reserved: [0; 2],
+        }
     }
 
     fn progress_step(&mut self, lr: f64, images: usize) -> Result<()> {
@@ -280,7 +297,9 @@ impl<'a> Trainer<'a> {
         }
         if let Some(alarm) = self.session.sgd.alarm(&self.gpu, &self.session.params)? {
             self.progress.finish();
-            return Err(self.not_finite(&alarm));
+            let traced =
+                if self.options.trace_nan { self.trace(&alarm, lr)? } else { trace::ASK.into() };
+            return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
         let batch = self.config.train.batch_size.min(self.train.len());
@@ -308,22 +327,19 @@ impl<'a> Trainer<'a> {
         Ok(losses.last().copied())
     }
 
-    fn not_finite(&self, alarm: &crate::optim::Alarm) -> Error {
-        let what = match (alarm.loss, &alarm.parameter) {
-            (true, _) => "the loss".to_string(),
-            (false, Some(name)) => format!("the gradient of {name}"),
-            (false, None) => "a gradient".to_string(),
-        };
-        let first = match (&alarm.parameter, alarm.loss) {
-            (Some(name), true) => format!(" (first in the gradient of {name})"),
-            _ => String::new(),
-        };
-        Error::NonFinite(format!(
-            "{what} is not finite at step {}{first}; nothing was updated or saved since. A lower \
-             --lr or a warm-up helps; the last good checkpoint, if any, is {}",
-            alarm.step + 1,
-            self.run.last().display()
-        ))
+    /// Replays the step of the alarm, which nothing was updated in or after. It is one of the epoch
+    /// under way: an epoch ends with a look.
+    fn trace(&mut self, alarm: &Alarm, lr: f64) -> Result<String> {
+        let batch = self.config.train.batch_size.min(self.train.len());
+        let since = (self.at.step - alarm.step) as usize;
+        let first = (self.at.seen.div_ceil(batch) - since) * batch;
+        let n = batch.min(self.at.seen - first);
+        let step = self.uniform(lr, alarm.step, first);
+        let augment = self.config.input.augment == Augment::Standard;
+        let plan = self.session.train_plan(&self.train, n, augment)?;
+        let culprit = plan.trace(&step)?;
+        let steps = plan.steps().to_vec();
+        Ok(trace::explain(&steps, culprit.as_ref(), &self.session.params))
     }
 
     /// Counts right predictions of the positions `from..seen`.
@@ -409,6 +425,7 @@ impl<'a> Trainer<'a> {
         }
         file.meta.insert("config".into(), self.config.to_toml()?);
         file.meta.insert("about".into(), text(&self.about)?);
+        file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
         Ok(file)
     }
@@ -445,6 +462,17 @@ impl<'a> Trainer<'a> {
         }
         let names = self.about.classes.into_iter();
         Ok(Outcome { out, summary: self.summary, classes: names.zip(self.about.counts).collect() })
+    }
+}
+
+/// A failure of the device or the disk, with the way on from what was saved before.
+fn resumable(error: Error, out: &Path) -> Error {
+    match error {
+        Error::Device(_) | Error::Io { .. } => Error::Failure(format!(
+            "{error}; what was saved before is whole, continue with: evenkeel train --resume --out {}",
+            out.display()
+        )),
+        other => other,
     }
 }
 

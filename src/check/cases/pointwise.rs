@@ -1,10 +1,11 @@
 //! Elementwise ops, sums, and changes of shape.
 
-use super::{Case, constant, normal, scaled, spiked};
+use super::{Case, constant, normal, positive, scaled, spiked};
 use serde_json::json;
 
 pub(super) fn cases() -> Vec<Case> {
-    [relu(), binary("add"), binary("mul"), reductions("sum"), reductions("mean"), shapes()].concat()
+    let binaries = ["add", "sub", "mul", "div", "maximum"].map(binary).concat();
+    [relu(), unaries(), binaries, reductions("sum"), reductions("mean"), shapes()].concat()
 }
 
 fn relu() -> Vec<Case> {
@@ -23,10 +24,43 @@ fn relu() -> Vec<Case> {
     found
 }
 
+/// The other functions of one input: lengths about a pack of four and a workgroup's share, values of
+/// both signs where the function takes them, and values far from 0.
+fn unaries() -> Vec<Case> {
+    let signed = ["abs", "exp", "gelu", "neg", "sigmoid", "softplus", "square", "tanh"];
+    let mut found = Vec::new();
+    for op in ["log", "reciprocal", "sqrt"].into_iter().chain(signed) {
+        let input = |shape: &[usize]| match op {
+            "log" | "reciprocal" | "sqrt" => positive(shape),
+            _ => normal(shape),
+        };
+        let case = |name: &str, x| Case::new(format!("{op}/{name}"), json!({}), [x]);
+        for n in [1usize, 7, 257, 4099] {
+            found.push(case(&format!("length_{n}"), input(&[n])));
+        }
+        found.push(case("four_axes", input(&[2, 3, 5, 7])));
+        found.push(match op {
+            // 1e-6 of e^x or x² is what the exponent's own rounding makes
+            "exp" => case("sd_20", scaled([40], 0.0, 20.0)),
+            "log" | "sqrt" => case("huge", scaled([40], 1e9, 1e8)),
+            "reciprocal" => case("huge", scaled([40], 1e3, 1e2)),
+            _ => case("sd_20", scaled([40], 0.0, 20.0)),
+        });
+    }
+    let infinities = ["abs", "exp", "neg", "sigmoid", "softplus", "square", "tanh"];
+    found.extend(infinities.into_iter().flat_map(|op| {
+        [("infinite", f64::INFINITY), ("minus_infinite", f64::NEG_INFINITY)].map(|(name, v)| {
+            Case::new(format!("{op}/{name}"), json!({}), [spiked([11], 1.0, 3, v)]).forward_only()
+        })
+    }));
+    found
+}
+
 fn binary(op: &str) -> Vec<Case> {
     let case = |name: &str, x: &[usize], y: &[usize]| {
         let longest = x.iter().chain(y).product();
-        Case::new(format!("{op}/{name}"), json!({}), [normal(x), normal(y)]).summing(longest)
+        let other = if op == "div" { positive(y) } else { normal(y) };
+        Case::new(format!("{op}/{name}"), json!({}), [normal(x), other]).summing(longest)
     };
     vec![
         case("same", &[2, 3, 5, 7], &[2, 3, 5, 7]),

@@ -14,27 +14,47 @@ pub(super) const RELU: OpInfo = OpInfo {
     backward: relu_backward,
 };
 
-pub(super) const ADD: OpInfo = OpInfo {
-    name: "add",
-    inputs: &["input", "other"],
-    required: 2,
-    attrs: &[],
-    outputs: &["output"],
-    fixed: &[],
-    forward: add,
-    backward: add_backward,
-};
+/// An op of z = f(x, y), and the slopes ∂z/∂x, ∂z/∂y.
+macro_rules! binary {
+    ($($constant:ident $name:literal: $f:expr, $slopes:expr;)+) => { $(
+        pub(super) const $constant: OpInfo = OpInfo {
+            name: $name,
+            inputs: &["input", "other"],
+            required: 2,
+            attrs: &[],
+            outputs: &["output"],
+            fixed: &[],
+            forward: |a: &Attrs<'_>, inputs: &[Array]| binary(a, inputs, $f),
+            backward: |_: &Attrs<'_>, inputs: &[Array], dz: &Array| {
+                binary_backward(inputs, dz, $slopes)
+            },
+        };
+    )+ };
+}
 
-pub(super) const MUL: OpInfo = OpInfo {
-    name: "mul",
-    inputs: &["input", "other"],
-    required: 2,
-    attrs: &[],
-    outputs: &["output"],
-    fixed: &[],
-    forward: mul,
-    backward: mul_backward,
-};
+binary! {
+    ADD "add": |x, y| x + y, |_, _| (1.0, 1.0);
+    SUB "sub": |x, y| x - y, |_, _| (1.0, -1.0);
+    MUL "mul": |x, y| x * y, |x, y| (y, x);
+    DIV "div": |x, y| x / y, |x, y| (1.0 / y, -x / (y * y));
+    MAXIMUM "maximum": maximum, |x, y| (larger(x, y), larger(y, x));
+}
+
+/// The larger; NaN if either is.
+fn maximum(x: f64, y: f64) -> f64 {
+    if x.is_nan() || x > y { x } else { y }
+}
+
+/// How much of the maximum's gradient goes to x: all if it is larger, half if it is equal.
+fn larger(x: f64, y: f64) -> f64 {
+    if x > y {
+        1.0
+    } else if x == y {
+        0.5
+    } else {
+        0.0
+    }
+}
 
 /// y = max(x, 0); NaN stays NaN.
 fn relu(_: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
@@ -104,24 +124,4 @@ fn binary_backward(
         dy.data[q] += g * sy;
     }
     Ok(vec![Some(dx), Some(dy)])
-}
-
-/// z = x + y.
-fn add(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
-    binary(a, inputs, |x, y| x + y)
-}
-
-/// dx = dz, dy = dz, summed over repeated axes.
-fn add_backward(_: &Attrs<'_>, inputs: &[Array], dz: &Array) -> Result<Vec<Option<Array>>> {
-    binary_backward(inputs, dz, |_, _| (1.0, 1.0))
-}
-
-/// z = x · y.
-fn mul(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
-    binary(a, inputs, |x, y| x * y)
-}
-
-/// dx = dz·y, dy = dz·x, summed over repeated axes.
-fn mul_backward(_: &Attrs<'_>, inputs: &[Array], dz: &Array) -> Result<Vec<Option<Array>>> {
-    binary_backward(inputs, dz, |x, y| (y, x))
 }
