@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod device_set;
 pub mod events;
+pub mod features;
 pub mod inside;
 pub mod metrics;
 pub mod progress;
