@@ -52,6 +52,8 @@ pub struct Step {
     pub shape: String,
     /// The kernel file and entry of each dispatch, with its cost.
     pub calls: Vec<(String, Cost)>,
+    /// The earlier steps whose outputs it reads.
+    pub reads: Vec<usize>,
 }
 
 /// Counts of a plan.
@@ -129,8 +131,16 @@ impl Plan {
             }
         }
         plan.places.extend(pinned);
+        let made_by: HashMap<ValueId, usize> = items
+            .iter()
+            .enumerate()
+            .flat_map(|(at, item)| item.outs.iter().map(move |(id, _)| (*id, at)))
+            .collect();
         for (at, item) in items.iter().enumerate() {
             plan.bind(at, item, &placed, &mut workspace.texels)?;
+            let read = item.ins.iter().filter_map(|t| made_by.get(&base(t).id()).copied());
+            let read: std::collections::BTreeSet<usize> = read.collect();
+            plan.steps[at].reads = read.into_iter().collect();
         }
         Ok(plan)
     }
@@ -156,7 +166,8 @@ impl Plan {
         pool: &mut TexelPool,
     ) -> Result<()> {
         pool.forget();
-        let mut step = Step { op: item.name, shape: item.shape.clone(), calls: Vec::new() };
+        let (op, shape) = (item.name, item.shape.clone());
+        let mut step = Step { op, shape, calls: Vec::new(), reads: Vec::new() };
         for call in &item.program.calls {
             let slices: Vec<Option<Slice>> = call
                 .args
