@@ -28,11 +28,13 @@ macro_rules! library {
 }
 
 mod launch;
+mod translate;
 mod tuned;
 mod wgsl;
 
 pub mod batch;
 pub mod batchnorm;
+pub mod catalog;
 pub mod conv2d;
 pub mod elementwise;
 pub mod limits;

@@ -4,8 +4,10 @@ mod bench;
 mod check;
 mod devices;
 mod eval;
+mod inspect;
 mod loaded;
 mod predict;
+mod report;
 mod train;
 mod tune;
 
@@ -31,6 +33,10 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Classify images with a checkpoint
     Predict(predict::Args),
+    /// Look into kernels, a run's folder, or a planned step
+    Inspect(inspect::Args),
+    /// Write the page about a run, or about two beside each other
+    Report(report::Args),
     /// Check every op and kernel variant against the reference, or golden files
     Check(check::Args),
     /// Time kernels, a training step, and the limits of this device
@@ -57,6 +63,8 @@ fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tune(args) => tune::run(args),
