@@ -89,10 +89,10 @@ fn wait(child: &mut Child, mut moment: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// `EVENKEEL_KILLS` (4) kills, of which every other one falls into a save; `tools/kills` does many.
+/// `EVENKEEL_KILLS` (2) kills, of which every other one falls into a save; `tools/kills` does many.
 #[test]
 fn kills_at_random_moments_lose_nothing() {
-    let kills: u64 = std::env::var("EVENKEEL_KILLS").map_or(4, |n| n.parse().expect("a number"));
+    let kills: u64 = std::env::var("EVENKEEL_KILLS").map_or(2, |n| n.parse().expect("a number"));
     let began = Instant::now();
     unbroken();
     let whole = began.elapsed();

@@ -5,7 +5,8 @@ mod common;
 
 use evenkeel::check::cases::{self, Case};
 use evenkeel::check::golden::Golden;
-use evenkeel::check::{reference, run};
+use evenkeel::check::reference::{self, Array};
+use evenkeel::check::{device, run};
 use evenkeel::gpu::Gpu;
 use std::path::Path;
 use std::rc::Rc;
@@ -98,4 +99,19 @@ fn pytorch_agrees() {
     }
     assert!(files >= 100, "only {files} golden files");
     assert!(wrong.is_empty(), "{} of {files}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn inputs_that_are_missing_or_too_many_are_refused() {
+    let gpu = common::gpu();
+    let attrs = serde_json::json!({});
+    for info in reference::OPS {
+        let most = info.inputs.len();
+        for count in [0, info.required - 1, most + 1] {
+            let inputs = vec![Array::new([2, 2], vec![1.0; 4]); count];
+            let found = device::run(&gpu, info.name, &attrs, &inputs, None);
+            let said = found.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(said.contains(info.name) && said.contains("inputs"), "{}: {said}", info.name);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! engine's own ops, kernels and gradients.
 
 use super::reference::attrs::Attrs;
-use super::reference::{Array, op};
+use super::reference::{Array, check_inputs, op};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{evaluate, vjp};
@@ -43,6 +43,7 @@ pub fn run(
 ) -> Result<Computed> {
     let info = op(name)?;
     let attrs = Attrs::new(info.name, info.attrs, attrs)?;
+    check_inputs(info, inputs)?;
     let mut tensors = Vec::new();
     for (i, x) in inputs.iter().enumerate() {
         tensors.push(upload(gpu, x, name == "cross_entropy" && i == 1)?);

@@ -177,7 +177,8 @@ pub fn grads(
     (info.backward)(&Attrs::new(info.name, info.attrs, attrs)?, inputs, grad)
 }
 
-fn check_inputs(info: &OpInfo, inputs: &[Array]) -> Result<()> {
+/// Checks the number of inputs, and that each has as many elements as its shape says.
+pub(in crate::check) fn check_inputs(info: &OpInfo, inputs: &[Array]) -> Result<()> {
     if !(info.required..=info.inputs.len()).contains(&inputs.len()) {
         let (min, max) = (info.required, info.inputs.len());
         let wanted = if min == max { min.to_string() } else { format!("{min} to {max}") };
