@@ -9,7 +9,7 @@ use clock::{Clock, Wanted};
 fn main() {
     let wanted = Wanted::read(&["matmul"]);
     let clock =
-        Clock { peer: "gemm", version: "0.20", device: "cpu".into(), repeats: wanted.repeats };
+        Clock { peer: "gemm", version: "0.19.0", device: "cpu".into(), repeats: wanted.repeats };
     const N: usize = 512;
     let a: Vec<f32> = (0..N * N).map(|i| (i % 17) as f32 - 8.0).collect();
     let b: Vec<f32> = (0..N * N).map(|i| (i % 13) as f32 - 6.0).collect();
