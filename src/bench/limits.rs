@@ -88,10 +88,11 @@ impl Limits {
 /// What the device reports, or a kernel that computes nonsense.
 pub fn measure(gpu: &Rc<Gpu>, rounds: usize, basis: Basis) -> Result<Limits> {
     let mut copy = Vec::new();
-    for mib in [1u64, 8, 64, 256] {
+    for kib in [64u64, 1 << 10, 8 << 10, 64 << 10, 256 << 10] {
+        let bytes = kib << 10;
         // A software device's memory is the machine's: past its caches more tells nothing new.
-        if mib << 20 <= gpu.caps.max_binding && !(gpu.caps.software && mib > 64) {
-            copy.push(copy_rate(gpu, mib << 20, rounds, basis)?);
+        if bytes <= gpu.caps.max_binding && !(gpu.caps.software && bytes > 64 << 20) {
+            copy.push(copy_rate(gpu, bytes, rounds, basis)?);
         }
     }
     let dispatch = dispatch_times(gpu, rounds, basis)?;

@@ -1,9 +1,9 @@
 //! A training step of a network, planned as `train` plans it: its time, and each launch's.
 //!
 //! Random images on the device → [`Session::train_plan`] → rounds of `Plan::run` for the step's own
-//! time, then [`Plan::profile`](crate::graph::Plan::profile) for the time of each launch, of which [`group`] makes sums by kernel
-//! or op. Launches profiled alone lack the overlap they have in one pass, so shares are shares of the
-//! launches' sum.
+//! time, then `Plan::profile` for the time of each launch, of which [`group`] makes sums by kernel or
+//! op. Launches profiled alone lack the overlap they have in one pass, and copies between them have no
+//! timestamp, so shares are shares of the launches' sum.
 
 use super::clock::{Start, Summary, Times, time};
 use crate::check::cases::splitmix64;
