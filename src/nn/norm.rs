@@ -186,6 +186,11 @@ impl BatchNorm {
         self.alpha.is_some()
     }
 
+    /// This layer has a weight and a bias.
+    pub fn has_affine(&self) -> bool {
+        self.affine.is_some()
+    }
+
     /// Norm, then the residual sum and the ReLU if asked for, in one pass where the scope fuses.
     ///
     /// # Errors

@@ -231,6 +231,21 @@ impl Params {
         Ok(out)
     }
 
+    /// The gradients of the step that ran last, by parameter.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn export_gradients(&self) -> Result<Vec<Named>> {
+        let Some(slice) = self.gradients.leaf() else { return Ok(Vec::new()) };
+        let flat: Vec<f32> = self.gpu.read(slice)?;
+        let of = |slot: Slot| {
+            let (e, start) = (&self.entries[slot.0], self.places[slot.0].start);
+            let data = flat[start..start + e.shape.len()].to_vec();
+            (e.name.clone(), e.shape.dims().to_vec(), data)
+        };
+        Ok(self.slots(Kind::Parameter).map(of).collect())
+    }
+
     /// Takes values by name: every entry must be there with its shape; momentum may be absent;
     /// `num_batches_tracked` is passed over; any other name is an error.
     ///

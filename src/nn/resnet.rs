@@ -115,12 +115,20 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn features(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+        ops::global_avg_pool(&self.maps(scope, x)?)
+    }
+
+    /// Images [N, 3, H, W] → the feature maps behind the last ReLU [N, 4·width, H/4, W/4].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn maps(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
         let mut h = self.conv1.forward(scope, x)?;
         h = self.bn1.forward(scope, &h, None, true)?;
         for block in &self.blocks {
             h = block.forward(scope, &h)?;
         }
-        ops::global_avg_pool(&h)
+        Ok(h)
     }
 
     /// The batch-norm layers, in the order data passes them.

@@ -104,6 +104,17 @@ impl Confusion {
         &self.counts
     }
 
+    /// What was mistaken for what, most frequent first, at most `most` pairs of classes.
+    pub fn mistakes(&self, most: usize) -> Mistakes {
+        let classes = self.classes.max(1);
+        let cells = self.counts.iter().enumerate().map(|(i, n)| (i / classes, i % classes, *n));
+        let mut pairs: Vec<_> = cells.filter(|(t, p, n)| t != p && *n > 0).collect();
+        pairs.sort_by_key(|(t, p, n)| (std::cmp::Reverse(*n), *t, *p));
+        pairs.truncate(most);
+        let tested = self.counts.chunks_exact(classes).map(|row| row.iter().sum()).collect();
+        Mistakes { tested, pairs }
+    }
+
     /// Accuracies, with `train_counts` training images per class.
     ///
     /// # Errors
@@ -142,6 +153,15 @@ impl Confusion {
             per_class,
         })
     }
+}
+
+/// A confusion matrix without its diagonal, which the accuracies give.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistakes {
+    /// Test images of each class.
+    pub tested: Vec<u32>,
+    /// (truth, prediction, how often), most frequent first.
+    pub pairs: Vec<(usize, usize, u32)>,
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -297,6 +317,9 @@ mod tests {
         assert_eq!(summary.overall, 5.0 / 8.0);
         assert_eq!(summary.mean_class, 0.5);
         assert_eq!((summary.many, summary.medium, summary.few), (Some(0.75), None, Some(0.0)));
+        assert_eq!(matrix.mistakes(9).pairs, [(2, 0, 2), (1, 0, 1)]);
+        assert_eq!(matrix.mistakes(1).pairs, [(2, 0, 2)]);
+        assert_eq!(matrix.mistakes(1).tested, [4, 2, 2]);
         assert_eq!(summary.line(), "62.5 %  (many 75.0 %, medium –, few 0.0 %)");
         let json = serde_json::to_string(&summary).unwrap();
         assert!(json.contains("\"medium\":null"), "{json}");

@@ -10,6 +10,7 @@ pub mod config;
 pub mod device_set;
 pub mod events;
 mod fingerprint;
+pub mod inside;
 pub mod metrics;
 pub mod progress;
 pub mod run_dir;

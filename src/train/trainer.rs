@@ -10,6 +10,7 @@ use super::config::{Augment, ClassWeights, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::fingerprint::Fingerprint;
+use super::inside::{Inside, Watch};
 use super::metrics::{Confusion, Summary};
 use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
@@ -58,6 +59,8 @@ pub struct Outcome {
 
 /// Steps between two looks at losses and alarm when no one asks for more.
 const LOOK: u32 = 32;
+/// The most pairs of classes whose confusion an epoch's line keeps.
+const KEPT: usize = 2000;
 
 /// Trains as `config` says.
 ///
@@ -106,6 +109,7 @@ struct Trainer<'a> {
     summary: Option<Summary>,
     progress: Progress,
     events: EventWriter,
+    watch: Watch,
 }
 
 impl<'a> Trainer<'a> {
@@ -138,6 +142,7 @@ impl<'a> Trainer<'a> {
             Display::detect(options.quiet, config.train.log_steps)
         };
         let events = EventWriter::create(run.path(), None)?;
+        let watch = Watch::new(run.path(), options.resume);
         Ok(Trainer {
             config,
             options,
@@ -152,6 +157,7 @@ impl<'a> Trainer<'a> {
             summary: None,
             progress: Progress::new(display, total, epochs),
             events,
+            watch,
             splits,
             gpu,
         })
@@ -259,6 +265,10 @@ impl<'a> Trainer<'a> {
             self.session.train_plan(&self.train, now, augment)?.run(&step)?;
             self.gpu.throttle()?;
             self.at.step += 1;
+            if self.at.seen == 0 {
+                let (Session { model, params, .. }, step) = (&self.session, self.at.step);
+                self.watch.after_first_step(model, step, || params.export(false))?;
+            }
             self.at.seen += now;
             self.progress_step(lr, now)?;
         }
@@ -357,15 +367,19 @@ impl<'a> Trainer<'a> {
         let loss = self.at.loss_sum / seen as f64;
         let accuracy = self.at.correct as f64 / seen as f64;
         let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
-        let summary = if evaluate { Some(self.evaluate()?) } else { None };
+        let confusion = if evaluate { Some(self.evaluate()?) } else { None };
+        let summary = confusion.as_ref().map(|c| c.summary(&self.about.counts)).transpose()?;
         let (held, peak) = self.gpu.memory();
-        let row = json!({
+        let mut row = json!({
             "event": "epoch", "epoch": epoch, "step": self.at.step, "lr": lr, "loss": loss,
             "train_accuracy": accuracy, "images_per_second": rate,
             "gpu_bytes": held, "gpu_bytes_peak": peak, "test": &summary,
         });
-        self.run.append_metrics(&row)?;
         self.emit(&row);
+        row["device"] = self.gpu.describe().into();
+        row["confusion"] = json!(confusion.map(|c| c.mistakes(KEPT)));
+        row["inside"] = json!(self.inside()?);
+        self.run.append_metrics(&row)?;
         let step = u64::from(self.at.step);
         let mut scalars = vec![
             ("train/loss", loss),
@@ -399,13 +413,18 @@ impl<'a> Trainer<'a> {
         self.save()
     }
 
-    fn evaluate(&mut self) -> Result<Summary> {
+    fn inside(&self) -> Result<Inside> {
+        let Session { model, params, .. } = &self.session;
+        Ok(self.watch.inside(model, &params.export(false)?, &params.export_gradients()?))
+    }
+
+    fn evaluate(&mut self) -> Result<Confusion> {
         let predicted = self.session.classify(&self.test, self.config.train.batch_size)?;
         let mut confusion = Confusion::new(self.about.classes.len());
         for (p, truth) in predicted.iter().zip(&self.splits.test.labels) {
             confusion.add(*truth as usize, *p as usize)?;
         }
-        confusion.summary(&self.about.counts)
+        Ok(confusion)
     }
 
     fn save(&mut self) -> Result<()> {
