@@ -2,7 +2,7 @@
 //!
 //! The way of the data, and the order of the modules: files ([`data`]) → a batch on the device →
 //! network ([`nn`]) → loss ([`ops`]) → gradients ([`graph`]) → update ([`optim`]) → the loop and what
-//! it leaves on disk ([`train`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
+//! it leaves on disk ([`train`]) → the page about it ([`report`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
 //! kernels are the crate `evenkeel_kernels`. Imports run one way:
 //! cli → bench → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
 //!
@@ -18,6 +18,7 @@
 //! ```
 
 pub mod data;
+pub mod report;
 pub mod train;
 
 pub mod bench;

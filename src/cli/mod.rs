@@ -6,6 +6,7 @@ mod devices;
 mod eval;
 mod loaded;
 mod predict;
+mod report;
 mod train;
 mod tune;
 
@@ -31,6 +32,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Classify images with a checkpoint
     Predict(predict::Args),
+    /// Write the page about a run, or about two beside each other
+    Report(report::Args),
     /// Check every op and kernel variant against the reference, or golden files
     Check(check::Args),
     /// Time kernels, a training step, and the limits of this device
@@ -57,6 +60,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Tune(args) => tune::run(args),

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::train::config::{Config, Overrides};
+use crate::train::progress::say;
 use crate::train::run_dir::RunDir;
 use crate::train::trainer::{self, Options};
 use std::path::PathBuf;
@@ -57,7 +58,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         lose_device_at: args.lose_device_at,
         stop: on_ctrl_c()?,
     };
-    trainer::run(&config, &options).map(|_| ())
+    let outcome = trainer::run(&config, &options)?;
+    let page = crate::report::of_folders(&[&outcome.out])?;
+    if !args.json {
+        say(format_args!("report: {}", page.display()));
+    }
+    Ok(())
 }
 
 /// The recipe of the run in `out`; only what doesn't change its numbers may be given anew.

@@ -102,8 +102,16 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        let features = self.features(scope, x)?;
-        let logits = self.linear.forward(scope, &features)?;
+        let maps = self.maps(scope, x)?;
+        self.classify(scope, &maps)
+    }
+
+    /// Feature maps [N, 4·width, h, w] → logits [N, classes].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn classify(&self, scope: &Scope<'_>, maps: &Tensor) -> Result<Tensor> {
+        let logits = self.linear.forward(scope, &ops::global_avg_pool(maps)?)?;
         match &self.rectify {
             Some(bn) => bn.forward(scope, &logits, None, false),
             None => Ok(logits),

@@ -10,6 +10,7 @@ pub mod config;
 pub mod device_set;
 pub mod events;
 mod fingerprint;
+pub mod features;
 pub mod inside;
 pub mod metrics;
 pub mod progress;

@@ -171,6 +171,39 @@ impl Session {
         Ok(all)
     }
 
+    /// Gives `take` the feature maps and logits of the first `count` images of `set`'s order, batch by
+    /// batch: position of the batch's first image, maps [n, C, h, w], logits [n, classes], [h, w].
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn maps(
+        &mut self,
+        set: &DeviceSet,
+        count: usize,
+        batch_size: usize,
+        mut take: impl FnMut(usize, &[f32], &[f32], [usize; 2]),
+    ) -> Result<()> {
+        let mut made: Option<(usize, Plan, [Tensor; 2])> = None;
+        for first in (0..count).step_by(batch_size.max(1)) {
+            let n = batch_size.min(count - first);
+            if made.as_ref().is_none_or(|(size, ..)| *size != n) {
+                let scope = Scope::new(&self.params, Mode::Eval);
+                let (x, _) = set.batch(n, false)?;
+                let maps = self.model.maps(&scope, &x)?;
+                let logits = self.model.classify(&scope, &maps)?;
+                let mut work = Work::new();
+                work.keep(&maps).keep(&logits);
+                made = Some((n, Plan::build(&mut self.workspace, work)?, [maps, logits]));
+            }
+            if let Some((_, plan, [maps, logits])) = &made {
+                plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
+                let [_, _, h, w] = *maps.dims() else { return Err(lost_plan()) };
+                take(first, &plan.read(maps)?, &plan.read(logits)?, [h, w]);
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes of the plans' shared buffers.
     pub fn workspace_bytes(&self) -> u64 {
         self.workspace.bytes()

@@ -10,6 +10,7 @@ use super::config::{Augment, ClassWeights, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::fingerprint::Fingerprint;
+use super::features;
 use super::inside::{Inside, Watch};
 use super::metrics::{Confusion, Summary};
 use super::progress::{Mode as Display, Progress, say};
@@ -427,6 +428,13 @@ impl<'a> Trainer<'a> {
         Ok(confusion)
     }
 
+    fn measure_features(&mut self) -> Result<()> {
+        let (set, batch) = ((&self.splits.test, &self.test), self.config.train.batch_size);
+        let counts = &self.about.counts;
+        features::measure(&mut self.session, set, counts, (batch, self.at.step), &[])?
+            .save(self.run.path())
+    }
+
     fn save(&mut self) -> Result<()> {
         let checkpoint = self.checkpoint(true)?;
         self.run.save_last(&checkpoint)
@@ -455,7 +463,10 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn done(self, seconds: f64, stopped: bool) -> Result<Outcome> {
+    fn done(mut self, seconds: f64, stopped: bool) -> Result<Outcome> {
+        if self.at.epoch == self.config.train.epochs {
+            self.measure_features()?;
+        }
         let (_, peak) = self.gpu.memory();
         let out = self.run.path().to_path_buf();
         self.emit(&json!({
