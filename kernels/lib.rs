@@ -29,10 +29,12 @@ macro_rules! library {
 
 mod launch;
 mod tuned;
+mod translate;
 mod wgsl;
 
 pub mod batch;
 pub mod batchnorm;
+pub mod catalog;
 pub mod conv2d;
 pub mod elementwise;
 pub mod limits;

@@ -32,6 +32,16 @@ pub fn binary_names() -> impl Iterator<Item = &'static str> {
     BINARY.iter().map(|(name, _)| *name)
 }
 
+/// The unary ops with their files.
+pub(crate) fn unary_sources() -> impl Iterator<Item = (&'static str, Source)> {
+    UNARY.iter().copied()
+}
+
+/// The binary ops with their files.
+pub(crate) fn binary_sources() -> impl Iterator<Item = (&'static str, Source)> {
+    BINARY.iter().copied()
+}
+
 /// y = f(x) over `len` elements. In: x. Out: y. `None`: no such op.
 pub fn unary_forward(name: &str, len: u32) -> Option<Program> {
     let launch = flat(source!("elementwise/unary_forward.wgsl"), len, 1, 1)

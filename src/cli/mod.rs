@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod devices;
 mod eval;
+mod inspect;
 mod loaded;
 mod predict;
 mod report;
@@ -32,6 +33,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Classify images with a checkpoint
     Predict(predict::Args),
+    /// Look into kernels, a run's folder, or a planned step
+    Inspect(inspect::Args),
     /// Write the page about a run, or about two beside each other
     Report(report::Args),
     /// Check every op and kernel variant against the reference, or golden files
@@ -60,6 +63,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),

@@ -56,6 +56,8 @@ pub struct Step {
     pub inputs: Vec<Slice>,
     /// Where its floats go, and their shapes; none of an effect.
     pub outputs: Vec<(Slice, Shape)>,
+    /// The earlier steps whose outputs it reads.
+    pub reads: Vec<usize>,
 }
 
 /// Counts of a plan.
@@ -135,8 +137,16 @@ impl Plan {
             }
         }
         plan.places.extend(pinned);
+        let made_by: HashMap<ValueId, usize> = items
+            .iter()
+            .enumerate()
+            .flat_map(|(at, item)| item.outs.iter().map(move |(id, _)| (*id, at)))
+            .collect();
         for (at, item) in items.iter().enumerate() {
             plan.bind(at, item, &placed, &mut workspace.texels)?;
+            let read = item.ins.iter().filter_map(|t| made_by.get(&base(t).id()).copied());
+            let read: std::collections::BTreeSet<usize> = read.collect();
+            plan.steps[at].reads = read.into_iter().collect();
         }
         Ok(plan)
     }
@@ -178,6 +188,8 @@ impl Plan {
                 step.outputs.extend(place.map(|slice| (slice.clone(), shape.clone())));
             }
         }
+        let (op, shape) = (item.name, item.shape.clone());
+        let mut step = Step { op, shape, calls: Vec::new(), reads: Vec::new() };
         for call in &item.program.calls {
             let slices: Vec<Option<Slice>> = call
                 .args

@@ -2,7 +2,7 @@
 //! nothing else, with charts as inline SVG and the numbers behind them as tables.
 //!
 //! [`Run::read`] (recipe, metrics, checkpoint, features; what is missing becomes a note) →
-//! [`sections`](self) (charts and tables) → [`write`], `report.html` in the first run's folder. The
+//! [`sections`](self) (charts and tables) → [`write()`], `report.html` in the first run's folder. The
 //! numbers are in the page once more as JSON, for programs and for the test that recomputes them.
 
 mod chart;
@@ -10,8 +10,10 @@ mod layers;
 mod page;
 mod run;
 mod sections;
+pub mod step;
 mod strength;
 
+pub use chart::number;
 pub use run::{Epoch, Run, checkpoints};
 
 use crate::error::{Error, Result};
@@ -40,7 +42,7 @@ pub fn write(runs: &mut [Run]) -> Result<PathBuf> {
 /// Reads the runs in `folders` and writes their report.
 ///
 /// # Errors
-/// As [`Run::read`] and [`write`].
+/// As [`Run::read`] and [`write()`].
 pub fn of_folders(folders: &[&Path]) -> Result<PathBuf> {
     let mut runs = folders.iter().map(|f| Run::read(f)).collect::<Result<Vec<_>>>()?;
     write(&mut runs)

@@ -111,8 +111,9 @@ impl Tensor {
         Ok(Self::from_slice(gpu, Slice::whole(buffer), shape, dtype))
     }
 
-    /// Records a node: `op` on `inputs`, promising outputs of the given shapes.
-    pub(crate) fn record<const N: usize>(
+    /// Records a node: `op` on `inputs`, promising outputs of the given shapes. An op of your own is
+    /// used through this (`examples/new_op.rs`).
+    pub fn record<const N: usize>(
         gpu: &Rc<Gpu>,
         op: impl Op + 'static,
         inputs: Vec<Tensor>,

@@ -56,6 +56,16 @@ impl Gradients {
 }
 
 impl Node {
+    /// The inputs.
+    pub fn inputs(&self) -> &[Tensor] {
+        &self.inputs
+    }
+
+    /// Shape and type of each output.
+    pub fn outputs(&self) -> &[(Shape, DType)] {
+        &self.outputs
+    }
+
     /// Input i's extents as the kernels take them.
     pub(crate) fn in32(&self, i: usize) -> Vec<u32> {
         self.inputs[i].dims32()
