@@ -9,6 +9,19 @@ use naga::{ResourceBinding, ShaderStage};
 const SIZES: u8 = 30;
 
 impl Compiled {
+    /// Indices of the bindings that an entry point uses, which an automatic layout has.
+    pub fn used(&self, entry: &str) -> Vec<u32> {
+        let Some(at) = self.module.entry_points.iter().position(|e| e.name == entry) else {
+            return Vec::new();
+        };
+        let uses = self.info.get_entry_point(at);
+        let globals = self.module.global_variables.iter();
+        let used = globals.filter(|(handle, _)| !uses[*handle].is_empty());
+        let mut found: Vec<u32> = used.filter_map(|(_, v)| Some(v.binding?.binding)).collect();
+        found.sort_unstable();
+        found
+    }
+
     /// SPIR-V words of one entry point.
     ///
     /// # Errors

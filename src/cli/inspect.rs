@@ -8,7 +8,7 @@ use crate::gpu::adapters;
 use crate::report::{Run, number};
 use crate::train::progress::say;
 use evenkeel_kernels::catalog::{self, Kernel, Made};
-use evenkeel_kernels::{Arg, Caps, Constant, Cost, Launch};
+use evenkeel_kernels::{Arg, Call, Caps, Constant, Cost, Launch};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -132,7 +132,10 @@ fn devices(on: Option<&str>) -> Result<Vec<(String, Caps)>> {
     })
 }
 
-fn find(args: &KernelArgs) -> Result<(Kernel, String, Made, Vec<(&'static str, u32)>)> {
+/// A kernel, the device it was chosen for, the variant made, its sizes.
+type Found = (Kernel, String, Made, Vec<(&'static str, u32)>);
+
+fn find(args: &KernelArgs) -> Result<Found> {
     let all = catalog::all();
     let names: Vec<&str> = all.iter().map(|k| k.name.as_str()).collect();
     let Some(at) = names.iter().position(|n| *n == args.name) else {
@@ -184,7 +187,7 @@ fn kernel(args: &KernelArgs) -> Result<()> {
         return text(args, to, calls.iter().map(|c| &c.launch).collect());
     }
     if args.json {
-        return put(args, described(&kernel, &made, &sizes).to_string().as_bytes());
+        return put(args, described(&kernel, &made, &sizes)?.to_string().as_bytes());
     }
     let sizes: Vec<String> = sizes.iter().map(|(n, v)| format!("{n}={v}")).collect();
     let mut out = format!("{}: {}\n", kernel.name, kernel.equation);
@@ -223,49 +226,39 @@ fn kernel(args: &KernelArgs) -> Result<()> {
 }
 
 /// What a host in another language needs to run the kernel from its files.
-fn described(kernel: &Kernel, made: &Made, sizes: &[(&str, u32)]) -> Value {
+fn described(kernel: &Kernel, made: &Made, sizes: &[(&str, u32)]) -> Result<Value> {
     let sizes: Map<String, Value> = sizes.iter().map(|(n, v)| (n.to_string(), json!(v))).collect();
-    let launches: Vec<Value> = made
-        .program
-        .calls
-        .iter()
-        .map(|call| {
-            let l = &call.launch;
-            let constants: Map<String, Value> = l
-                .constants
-                .iter()
-                .map(|(n, v)| {
-                    let value = match v {
-                        Constant::U32(v) => json!(["u32", v]),
-                        Constant::I32(v) => json!(["i32", v]),
-                        Constant::F32(v) => json!(["f32", v]),
-                        Constant::Bool(v) => json!(["bool", v]),
-                    };
-                    (n.to_string(), value)
-                })
-                .collect();
-            let parts: Map<String, Value> =
-                l.parts.iter().map(|(n, s)| (n.to_string(), json!(s.path))).collect();
-            let args: Vec<Value> = call
-                .args
-                .iter()
-                .map(|a| match a {
-                    Arg::In(i) => json!(["in", i]),
-                    Arg::Out(i) => json!(["out", i]),
-                    Arg::Temp(i) => json!(["temp", i]),
-                    Arg::Step => json!(["step", 0]),
-                })
-                .collect();
-            json!({
-                "file": l.source.path, "entry": l.entry, "constants": constants, "parts": parts,
-                "grid": l.grid, "args": args,
-            })
-        })
-        .collect();
-    json!({
+    let launches = made.program.calls.iter().map(launch_described).collect::<Result<Vec<_>>>()?;
+    Ok(json!({
         "kernel": kernel.name, "variant": made.variant, "sizes": sizes,
         "temporary_words": made.program.temps, "launches": launches,
-    })
+    }))
+}
+
+fn launch_described(call: &Call) -> Result<Value> {
+    let l = &call.launch;
+    let constant = |v: &Constant| match v {
+        Constant::U32(v) => json!(["u32", v]),
+        Constant::I32(v) => json!(["i32", v]),
+        Constant::F32(v) => json!(["f32", v]),
+        Constant::Bool(v) => json!(["bool", v]),
+    };
+    let argument = |a: &Arg| match a {
+        Arg::In(i) => json!(["in", i]),
+        Arg::Out(i) => json!(["out", i]),
+        Arg::Temp(i) => json!(["temp", i]),
+        Arg::Step => json!(["step", 0]),
+    };
+    let constants: Map<String, Value> =
+        l.constants.iter().map(|(n, v)| (n.to_string(), constant(v))).collect();
+    let parts: Map<String, Value> =
+        l.parts.iter().map(|(n, s)| (n.to_string(), json!(s.path))).collect();
+    let args: Vec<Value> = call.args.iter().map(argument).collect();
+    let compiled = l.assemble().and_then(|a| a.compile()).map_err(shader)?;
+    Ok(json!({
+        "file": l.source.path, "entry": l.entry, "constants": constants, "parts": parts,
+        "grid": l.grid, "args": args, "used": compiled.used(l.entry),
+    }))
 }
 
 fn shader(e: evenkeel_kernels::ShaderError) -> Error {

@@ -144,8 +144,8 @@ pub fn svg(launches: &[Launched], title: &str) -> Markup {
                     title { (tip(l, total)) }
                     circle class={"dot i" (ink(&l.op))} cx=(SPINE) cy=(format!("{:.1}", y(i))) r="4" {}
                     text x=(SPINE + 10.0) y=(format!("{:.1}", y(i) + 4.0)) { (l.op) " " tspan.soft { (l.shape) } }
-                    rect class={"dot i" (ink(&l.op))} x="560" y=(format!("{:.1}", y(i) - 5.0)) width=(format!("{:.1}", 120.0 * part / most)) height="10" {}
-                    text.soft x="690" y=(format!("{:.1}", y(i) + 4.0)) { (measures(l, total)) }
+                    rect class={"dot i" (ink(&l.op))} x="450" y=(format!("{:.1}", y(i) - 5.0)) width=(format!("{:.1}", 120.0 * part / most)) height="10" {}
+                    text.soft x="580" y=(format!("{:.1}", y(i) + 4.0)) { (measures(l, total)) }
                 }
             }
         }
