@@ -9,6 +9,7 @@ use std::error::Error;
 
 const POINTS: usize = 256;
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::open(None)?;
     // Two blobs around (-1, -1) and (1, 1); the noise is a fixed zigzag.

@@ -383,7 +383,9 @@ fn rest() -> Vec<Kernel> {
             SHORT,
             |s, c| shortcut::forward(&short(s), c),
         ),
-        only("shortcut_a.backward", "its transpose", SHORT, |s, c| shortcut::backward(&short(s), c)),
+        only("shortcut_a.backward", "its transpose", SHORT, |s, c| {
+            shortcut::backward(&short(s), c)
+        }),
         only("softmax.forward", "y = exp(x - max)/sum", ROWS, |s, c| {
             softmax_ce::softmax_forward(s.at("rows"), s.at("cols"), c)
         }),
@@ -446,5 +448,9 @@ pub fn devices() -> [(&'static str, Caps); 3] {
         subgroup_size: (subgroup, subgroup),
         ..Caps::portable()
     };
-    [("portable", Caps::portable()), ("gpu", with(false, 32)), ("lavapipe", Caps { texels: true, ..with(true, 8) })]
+    [
+        ("portable", Caps::portable()),
+        ("gpu", with(false, 32)),
+        ("lavapipe", Caps { texels: true, ..with(true, 8) }),
+    ]
 }
