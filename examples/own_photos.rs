@@ -50,6 +50,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         resume: false,
         json: false,
         quiet: true,
+        trace_nan: false,
+        lose_device_at: None,
         stop: Default::default(),
     };
     let outcome = trainer::run(&config, &options)?;

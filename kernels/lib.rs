@@ -28,8 +28,8 @@ macro_rules! library {
 }
 
 mod launch;
-mod tuned;
 mod translate;
+mod tuned;
 mod wgsl;
 
 pub mod batch;

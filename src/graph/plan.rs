@@ -176,6 +176,7 @@ impl Plan {
             op: item.name,
             shape: item.shape.clone(),
             calls: Vec::new(),
+            reads: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
@@ -188,8 +189,6 @@ impl Plan {
                 step.outputs.extend(place.map(|slice| (slice.clone(), shape.clone())));
             }
         }
-        let (op, shape) = (item.name, item.shape.clone());
-        let mut step = Step { op, shape, calls: Vec::new(), reads: Vec::new() };
         for call in &item.program.calls {
             let slices: Vec<Option<Slice>> = call
                 .args
