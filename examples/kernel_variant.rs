@@ -1,6 +1,7 @@
 //! A new variant of a kernel, checked and then timed: matrix product with a few rows a thread, beside
 //! the variants that ship. `cargo run --release --example kernel_variant`
 
+use evenkeel::error::Result;
 use evenkeel::gpu::{Binding, Gpu, Slice};
 use evenkeel_kernels::matmul::{self, Matmul};
 use evenkeel_kernels::{Arg, Caps, Launch, Program, Source};
@@ -23,14 +24,10 @@ fn variant(p: &Matmul, rows: u32) -> Program {
 }
 
 /// Runs a program on a and b; the least time of a few runs in seconds, and c.
-fn run(
-    gpu: &Rc<Gpu>,
-    program: &Program,
-    ab: &[Slice; 2],
-) -> Result<(f64, Vec<f32>), Box<dyn Error>> {
+fn run(gpu: &Rc<Gpu>, program: &Program, ab: &[Slice; 2]) -> Result<(f64, Vec<f32>)> {
     let words = |n: usize| gpu.alloc("example", n).map(Slice::whole);
     let c = words((SIZE * SIZE) as usize)?;
-    let temps = program.temps.iter().map(|n| words(*n)).collect::<Result<Vec<_>, _>>()?;
+    let temps = program.temps.iter().map(|n| words(*n)).collect::<Result<Vec<_>>>()?;
     let mut dispatches = Vec::new();
     for call in &program.calls {
         let of = |arg: &Arg| match arg {
@@ -50,10 +47,11 @@ fn run(
     Ok((least, result))
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+/// Runs the example.
+pub fn main() -> std::result::Result<(), Box<dyn Error>> {
     let gpu = Gpu::open(None)?;
-    let (transpose_a, transpose_b, bias) = (false, false, false);
-    let p = Matmul { batch: 1, m: SIZE, n: SIZE, k: SIZE, transpose_a, transpose_b, bias };
+    let [m, n, k] = [SIZE; 3];
+    let p = Matmul { batch: 1, m, n, k, transpose_a: false, transpose_b: false, bias: false };
     let data = |step: u32| -> Vec<f32> {
         (0..SIZE * SIZE).map(|i| (i * step % 17) as f32 / 8.0 - 1.0).collect()
     };

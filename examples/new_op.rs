@@ -52,6 +52,7 @@ pub fn leaky_relu(x: &Tensor, slope: f32) -> Tensor {
     scaled(x, x, slope)
 }
 
+/// Runs the example.
 pub fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let gpu = Gpu::open(None)?;
     let values = [-2.0f32, -0.5, 0.5, 3.0];

@@ -24,6 +24,7 @@ fn paint(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let place = std::env::temp_dir().join(format!("evenkeel-photos-{}", std::process::id()));
     let given = std::env::args_os().nth(1).map(PathBuf::from).filter(|p| p.is_dir());
@@ -49,6 +50,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         resume: false,
         json: false,
         quiet: true,
+        trace_nan: false,
+        lose_device_at: None,
         stop: Default::default(),
     };
     let outcome = trainer::run(&config, &options)?;

@@ -13,6 +13,7 @@ use evenkeel::train::checkpoint::{Checkpoint, TensorData};
 use std::error::Error;
 use std::path::PathBuf;
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/trajectory/bn.safetensors");
     let path = std::env::args_os().nth(1).filter(|p| PathBuf::from(p).exists());

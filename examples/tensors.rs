@@ -9,11 +9,12 @@ use std::error::Error;
 
 const POINTS: usize = 256;
 
+/// Runs the example.
 pub fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::open(None)?;
     // Two blobs around (-1, -1) and (1, 1); the noise is a fixed zigzag.
     let noise = |i: usize| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 0.9;
-    let side = |i: usize| if i % 2 == 0 { -1.0 } else { 1.0 };
+    let side = |i: usize| if i.is_multiple_of(2) { -1.0 } else { 1.0 };
     let points: Vec<f32> =
         (0..POINTS).flat_map(|i| [side(i) + noise(i), side(i) + noise(i + 50)]).collect();
     let labels: Vec<u32> = (0..POINTS as u32).map(|i| i % 2).collect();

@@ -4,7 +4,7 @@
 //! network ([`nn`]) → loss ([`ops`]) → gradients ([`graph`]) → update ([`optim`]) → the loop and what
 //! it leaves on disk ([`train`]) → the page about it ([`report`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
 //! kernels are the crate `evenkeel_kernels`. Imports run one way:
-//! cli → bench → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
+//! cli → bench, report → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
 //!
 //! ```no_run
 //! use evenkeel::{gpu::Gpu, graph::grad, ops, tensor::Tensor};

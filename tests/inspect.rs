@@ -197,3 +197,18 @@ fn a_step_becomes_a_graph_and_a_trace() {
     let picture = std::fs::read_to_string(&svg).expect("a picture");
     assert_eq!(picture.matches("<circle class=\"dot").count(), launches.len() + 5);
 }
+
+#[test]
+fn the_playground_launches_what_the_crate_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/playground/launches.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(path).expect("a list")).expect("JSON");
+    let shape = "n=16,c=8,hw=1,relu=0,residual=0";
+    for (short, name) in [("bn", "batch_norm"), ("nbn", "normalized_batch_norm")] {
+        for pass in ["forward", "backward"] {
+            let kernel = format!("{name}.{pass}_train");
+            let args = ["kernel", &kernel, "--on", "portable", "--json", "--shape", shape];
+            let now: Value = serde_json::from_str(&fine(&args)).expect("JSON");
+            assert_eq!(kept[format!("{short}_{pass}")], now, "renew it with tools/playground");
+        }
+    }
+}

@@ -30,11 +30,19 @@ async function assemble(launch) {
     for (const line of (await text(path)).split('\n')) {
       const name = line.trim().match(/^#include\s+"(.+)"/)?.[1];
       if (name) await include(launch.parts[name] ?? `shaders/${name}`);
+      else if (line.startsWith('#input ')) lines.push(input(...line.split(/\s+/).slice(1)));
       else lines.push(line);
     }
   }
   await include(launch.file);
   return lines.join('\n');
+}
+
+/** The declarations behind `#input NAME BINDING TYPE [BINDING]`: a buffer read as NAME(i). */
+function input(name, binding, type, again) {
+  const length = again ? ` fn ${name}_length() -> u32 { return arrayLength(&${name}_data); }` : '';
+  return `@group(0) @binding(${binding}) var<storage, read> ${name}_data: array<${type}>; `
+    + `fn ${name}(i: u32) -> ${type} { return ${name}_data[i]; }${length}`;
 }
 
 /** A kernel ready to run: pipelines made once. */

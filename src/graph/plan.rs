@@ -176,6 +176,7 @@ impl Plan {
             op: item.name,
             shape: item.shape.clone(),
             calls: Vec::new(),
+            reads: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             reads: Vec::new(),

@@ -190,6 +190,8 @@ mod tests {
             shape: "[1]".into(),
             calls: vec![("k:main".into(), Cost { flops: 1, read: 2, written: 3 }); calls],
             reads: reads.to_vec(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
         };
         let steps = [step("a", 2, &[]), step("b", 1, &[0]), step("c", 2, &[0, 1])];
         let found = launches(&steps, &[1.0, 2.0, 3.0, 4.0, 5.0]);

@@ -1,6 +1,7 @@
 //! A network on the device with its plans: one for each batch size of training and of evaluation,
 //! all in one workspace.
 
+use super::config::{ClassWeights, LossCfg};
 use super::device_set::DeviceSet;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
@@ -22,6 +23,24 @@ pub struct LossSpec {
     pub offsets: Option<Vec<f32>>,
     /// Share of the target spread over all classes.
     pub label_smoothing: f32,
+}
+
+impl LossSpec {
+    /// Class weights and logit offsets from the training counts.
+    pub fn new(config: &LossCfg, counts: &[usize]) -> Self {
+        let total: usize = counts.iter().sum();
+        let weights = (config.class_weights == ClassWeights::Inverse).then(|| {
+            let inverse: Vec<f64> = counts.iter().map(|c| 1.0 / (*c).max(1) as f64).collect();
+            let mean = inverse.iter().sum::<f64>() / inverse.len() as f64;
+            inverse.iter().map(|w| (w / mean) as f32).collect()
+        });
+        let tau = config.logit_adjust;
+        let offsets = (tau != 0.0).then(|| {
+            let share = |c: &usize| (*c).max(1) as f64 / total as f64;
+            counts.iter().map(|c| (tau * share(c).ln()) as f32).collect()
+        });
+        LossSpec { weights, offsets, label_smoothing: config.label_smoothing as f32 }
+    }
 }
 
 /// What a plan is for: a set, a batch size, and training with or without augmentation or evaluation.

@@ -6,7 +6,7 @@
 
 use super::about::{About, Position, at_file, floats, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, ClassWeights, Config};
+use super::config::{Augment, Config};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::features;
@@ -122,7 +122,7 @@ impl<'a> Trainer<'a> {
         run: RunDir,
     ) -> Result<Self> {
         let about = About::new(config, &splits);
-        let loss = loss_spec(config, &splits.counts);
+        let loss = LossSpec::new(&config.loss, &splits.counts);
         let sgd = SgdOptions {
             momentum: config.optim.momentum as f32,
             nesterov: config.optim.nesterov,
@@ -509,22 +509,6 @@ fn resumable(error: Error, out: &Path) -> Error {
 fn steps_in_epoch(config: &Config, images: usize) -> usize {
     let batch = config.train.batch_size.min(images).max(1);
     if config.train.drop_last { images / batch } else { images.div_ceil(batch) }
-}
-
-/// Class weights and logit offsets from the training counts.
-fn loss_spec(config: &Config, counts: &[usize]) -> LossSpec {
-    let total: usize = counts.iter().sum();
-    let weights = (config.loss.class_weights == ClassWeights::Inverse).then(|| {
-        let inverse: Vec<f64> = counts.iter().map(|c| 1.0 / (*c).max(1) as f64).collect();
-        let mean = inverse.iter().sum::<f64>() / inverse.len() as f64;
-        inverse.iter().map(|w| (w / mean) as f32).collect()
-    });
-    let tau = config.loss.logit_adjust;
-    let offsets = (tau != 0.0).then(|| {
-        let share = |c: &usize| (*c).max(1) as f64 / total as f64;
-        counts.iter().map(|c| (tau * share(c).ln()) as f32).collect()
-    });
-    LossSpec { weights, offsets, label_smoothing: config.loss.label_smoothing as f32 }
 }
 
 // The ring must hold the losses between two looks.
