@@ -179,7 +179,6 @@ impl Plan {
             reads: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            reads: Vec::new(),
         };
         if let Some(node) = &item.node {
             for input in node.inputs.iter().filter(|t| t.dtype() == DType::F32) {
