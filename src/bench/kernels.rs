@@ -3,7 +3,7 @@
 //! A [`Bench`] traces its work on a device ([`all`] lists them) → the op's result on a small batch
 //! is checked against the 64-bit reference, with the very variant to be timed → the plan is replayed
 //! in rounds → its time is held against [`Limits::least`](super::limits::Limits::least) for the plan's
-//! FLOPs and bytes. Kernels don't depend on the batch size, so the small batch runs the same pipelines.
+//! FLOPs and bytes. The small batch runs the same code, but not every split of a large one.
 
 mod list;
 
