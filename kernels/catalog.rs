@@ -5,7 +5,8 @@ use crate::batchnorm::{Affine, BatchNorm};
 use crate::conv2d::{Conv2d, Direction};
 use crate::{Caps, Program};
 use crate::{
-    batch, batchnorm, conv2d, elementwise, matmul, optim, pool, reduce, shortcut, softmax_ce,
+    batch, batchnorm, conv2d, elementwise, limits, matmul, optim, pool, reduce, shortcut,
+    softmax_ce,
 };
 
 /// A kernel (or the few launches of one op).
@@ -435,6 +436,15 @@ fn rest() -> Vec<Kernel> {
         }),
         only("optim.running", "running = 0.9 running + 0.1 batch", WORDS, |s, c| {
             optim::running_update(64 * s.at("blocks"), 0.1, c)
+        }),
+        only(
+            "limits.fma",
+            "chains of multiply-adds in registers: the device's rate",
+            &[("threads", 4096), ("steps", 1024)],
+            |s, _| limits::fma(s.at("threads"), s.at("steps"), limits::Number::F32),
+        ),
+        only("limits.nothing", "an empty launch: what a dispatch costs", &[], |_, _| {
+            limits::nothing()
         }),
         only("optim.record", "ring[step] = loss", &[], |_, _| optim::record()),
     ]
