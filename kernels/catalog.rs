@@ -292,11 +292,11 @@ fn elementwise_all() -> Vec<Kernel> {
     let mut all = Vec::new();
     for (name, source) in elementwise::unary_sources() {
         let equation = said(source.text);
-        all.push(only(format!("{name}.forward"), equation.clone(), LEN, move |s, _| {
-            elementwise::unary_forward(name, s.at("len")).unwrap_or_default()
+        all.push(only(format!("{name}.forward"), equation.clone(), LEN, move |s, c| {
+            elementwise::unary_forward(name, s.at("len"), c).unwrap_or_default()
         }));
-        all.push(only(format!("{name}.backward"), equation, LEN, move |s, _| {
-            elementwise::unary_backward(name, s.at("len")).unwrap_or_default()
+        all.push(only(format!("{name}.backward"), equation, LEN, move |s, c| {
+            elementwise::unary_backward(name, s.at("len"), c).unwrap_or_default()
         }));
     }
     // A channel's vector over a batch of planes: the broadcast that networks have.
@@ -315,10 +315,10 @@ fn elementwise_all() -> Vec<Kernel> {
         }));
     }
     all.extend([
-        only("affine", "y = 2 x - 1", LEN, |s, _| elementwise::affine(s.at("len"), 2.0, -1.0)),
-        only("scale_by", "y = x s[0]", LEN, |s, _| elementwise::scale_by(s.at("len"))),
+        only("affine", "y = 2 x - 1", LEN, |s, c| elementwise::affine(s.at("len"), 2.0, -1.0, c)),
+        only("scale_by", "y = x s[0]", LEN, |s, c| elementwise::scale_by(s.at("len"), c)),
         only("fill", "y = 0.5", LEN, |s, _| elementwise::fill(s.at("len"), 0.5)),
-        only("copy", "y = x", LEN, |s, _| elementwise::copy(s.at("len"))),
+        only("copy", "y = x", LEN, |s, c| elementwise::copy(s.at("len"), c)),
         only("sum_n", "y = x0 + x1 + x2", LEN, |s, c| {
             elementwise::sum_n(s.at("len"), 3, c).unwrap_or_default()
         }),

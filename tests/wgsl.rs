@@ -237,15 +237,16 @@ fn the_rest(all: &mut Collection) {
     }
     for len in [1, 7, 64, 4096, 100_000_003] {
         for name in elementwise::unary_names() {
-            let forward = elementwise::unary_forward(name, len).expect("a listed name");
+            let forward = elementwise::unary_forward(name, len, &all.caps).expect("a listed name");
             all.add(format!("{name} {len}"), forward);
-            let backward = elementwise::unary_backward(name, len).expect("a listed name");
+            let backward =
+                elementwise::unary_backward(name, len, &all.caps).expect("a listed name");
             all.add(format!("{name} backward {len}"), backward);
         }
-        all.add("affine", elementwise::affine(len, 2.0, -1.0));
-        all.add("scale_by", elementwise::scale_by(len));
+        all.add("affine", elementwise::affine(len, 2.0, -1.0, &all.caps));
+        all.add("scale_by", elementwise::scale_by(len, &all.caps));
         all.add("fill", elementwise::fill(len, 0.5));
-        all.add("copy", elementwise::copy(len));
+        all.add("copy", elementwise::copy(len, &all.caps));
         for terms in 2..=6 {
             let program = elementwise::sum_n(len, terms, &all.caps);
             all.add("sum_n", program.expect("2 to 6 terms"));

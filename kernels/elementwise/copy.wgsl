@@ -5,7 +5,7 @@
 #include "pack"
 #include "chunk"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
+#input x 0 Pack
 @group(0) @binding(1) var<storage, read_write> y: array<Pack>;
 
 fn element(x: f32, unused1: f32, unused2: f32) -> f32 {
@@ -22,7 +22,7 @@ fn main(
     for (var i = 0u; i < PACKS; i++) {
         let at = first + i * RUN;
         if (at < arrayLength(&y)) {
-            y[at] = x[at];
+            y[at] = x(at);
         }
     }
 }

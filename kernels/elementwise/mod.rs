@@ -43,44 +43,45 @@ pub(crate) fn binary_sources() -> impl Iterator<Item = (&'static str, Source)> {
 }
 
 /// y = f(x) over `len` elements. In: x. Out: y. `None`: no such op.
-pub fn unary_forward(name: &str, len: u32) -> Option<Program> {
-    let launch = flat(source!("elementwise/unary_forward.wgsl"), len, 1, 1)
+pub fn unary_forward(name: &str, len: u32, caps: &Caps) -> Option<Program> {
+    let launch = flat(source!("elementwise/unary_forward.wgsl"), len, &["x"], 1, caps)
         .part("numeric", NUMERIC)
         .part("op", find(UNARY, name)?);
     Some(Program::single(launch, [Arg::In(0), Arg::Out(0)]))
 }
 
 /// dx = f'(x) dy over `len` elements. In: x, y, dy. Out: dx. `None`: no such op.
-pub fn unary_backward(name: &str, len: u32) -> Option<Program> {
-    let launch = flat(source!("elementwise/unary_backward.wgsl"), len, 3, 2)
+pub fn unary_backward(name: &str, len: u32, caps: &Caps) -> Option<Program> {
+    let launch = flat(source!("elementwise/unary_backward.wgsl"), len, &["x", "y", "dy"], 2, caps)
         .part("numeric", NUMERIC)
         .part("op", find(UNARY, name)?);
     Some(Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Out(0)]))
 }
 
 /// y = x `mul` + `add` over `len` elements. In: x. Out: y. Both numbers are finite.
-pub fn affine(len: u32, mul: f32, add: f32) -> Program {
-    let launch = flat(source!("elementwise/affine.wgsl"), len, 1, 2)
+pub fn affine(len: u32, mul: f32, add: f32, caps: &Caps) -> Program {
+    let launch = flat(source!("elementwise/affine.wgsl"), len, &["x"], 2, caps)
         .constant("MUL", mul)
         .constant("ADD", add);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
 /// y = s x over `len` elements. In: x, s (one element). Out: y.
-pub fn scale_by(len: u32) -> Program {
-    let launch = flat(source!("elementwise/scale_by.wgsl"), len, 1, 1);
+pub fn scale_by(len: u32, caps: &Caps) -> Program {
+    let launch = flat(source!("elementwise/scale_by.wgsl"), len, &["x"], 1, caps);
     Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Out(0)])
 }
 
 /// y = `value`, finite, over `len` elements. Out: y.
 pub fn fill(len: u32, value: f32) -> Program {
-    let launch = flat(source!("elementwise/fill.wgsl"), len, 0, 0).constant("VALUE", value);
+    let launch = flat(source!("elementwise/fill.wgsl"), len, &[], 0, &Caps::portable())
+        .constant("VALUE", value);
     Program::single(launch, [Arg::Out(0)])
 }
 
 /// y = x, bit for bit, over `len` 4-byte elements of any type. In: x. Out: y.
-pub fn copy(len: u32) -> Program {
-    let launch = flat(source!("elementwise/copy.wgsl"), len, 1, 0);
+pub fn copy(len: u32, caps: &Caps) -> Program {
+    let launch = flat(source!("elementwise/copy.wgsl"), len, &["x"], 0, caps);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
@@ -91,9 +92,8 @@ pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {
         return None;
     }
     let source = source!("elementwise/sum_n.wgsl");
-    let launch = flat(source, len, u64::from(terms), u64::from(terms) - 1)
-        .constant("TERMS", terms)
-        .texels(caps, &["x0", "x1", "x2", "x3", "x4", "x5"]);
+    let inputs = &["x0", "x1", "x2", "x3", "x4", "x5"][..terms as usize];
+    let launch = flat(source, len, inputs, u64::from(terms) - 1, caps).constant("TERMS", terms);
     let mut args: Vec<Arg> =
         (0..6).map(|i| Arg::In(if i < terms as usize { i } else { 0 })).collect();
     args.push(Arg::Out(0));
@@ -104,12 +104,15 @@ fn find(table: &[(&str, Source)], name: &str) -> Option<Source> {
     table.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
 }
 
-/// A launch over `len` contiguous elements that reads `reads` arrays of that length, writes one and
+/// A launch over `len` contiguous elements that reads these inputs of that length, writes one array and
 /// computes `flops` an element.
-fn flat(source: Source, len: u32, reads: u64, flops: u64) -> Launch {
+fn flat(source: Source, len: u32, inputs: &[&'static str], flops: u64, caps: &Caps) -> Launch {
     let wide = len.is_multiple_of(4);
     let n = u64::from(len);
-    packed(source, if wide { len / 4 } else { len }, wide).cost(n * flops, n * reads * 4, n * 4)
+    let launch = packed(source, if wide { len / 4 } else { len }, wide);
+    // What is short is read sooner than copied.
+    let launch = if len < 4096 { launch } else { launch.texels(caps, inputs) };
+    launch.cost(n * flops, n * inputs.len() as u64 * 4, n * 4)
 }
 
 /// A launch over `packs` packs of four elements (`wide`) or one.

@@ -5,7 +5,7 @@
 #include "pack"
 #include "chunk"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
+#input x 0 Pack
 @group(0) @binding(1) var<storage, read> s: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<Pack>;
 
@@ -24,7 +24,7 @@ fn main(
     for (var i = 0u; i < PACKS; i++) {
         let at = first + i * RUN;
         if (at < arrayLength(&y)) {
-            y[at] = map(x[at], scale, scale);
+            y[at] = map(x(at), scale, scale);
         }
     }
 }

@@ -7,9 +7,9 @@
 #include "numeric"
 #include "op"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
-@group(0) @binding(1) var<storage, read> y: array<Pack>;
-@group(0) @binding(2) var<storage, read> dy: array<Pack>;
+#input x 0 Pack
+#input y 1 Pack
+#input dy 2 Pack
 @group(0) @binding(3) var<storage, read_write> dx: array<Pack>;
 
 fn element(x: f32, y: f32, dy: f32) -> f32 {
@@ -26,7 +26,7 @@ fn main(
     for (var i = 0u; i < PACKS; i++) {
         let at = first + i * RUN;
         if (at < arrayLength(&dx)) {
-            dx[at] = map(x[at], y[at], dy[at]);
+            dx[at] = map(x(at), y(at), dy(at));
         }
     }
 }

@@ -140,7 +140,7 @@ fn copy_rate(gpu: &Rc<Gpu>, bytes: u64, rounds: usize, basis: Basis) -> Result<C
     let data: Vec<f32> = (0..words).map(|i| i as f32).collect();
     let x = Tensor::new(gpu, &data, [words])?;
     let y = Tensor::new(gpu, &vec![0.0; words], [words])?;
-    let mut program = elementwise::copy(words as u32);
+    let mut program = elementwise::copy(words as u32, &gpu.caps);
     for call in &mut program.calls {
         call.args = vec![evenkeel_kernels::Arg::In(0), evenkeel_kernels::Arg::In(1)];
     }

@@ -386,7 +386,7 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
 
 /// A copy into a leaf: the kernel's output is bound as a second input.
 fn copy(gpu: &Rc<Gpu>, from: Tensor, into: Slice) -> Item {
-    let mut program = ops::copy_program(into.words as u32);
+    let mut program = ops::copy_program(into.words as u32, &gpu.caps);
     for call in &mut program.calls {
         for arg in &mut call.args {
             if *arg == Arg::Out(0) {

@@ -93,8 +93,8 @@ pub fn sum_of(parts: &[Tensor]) -> Result<Tensor> {
 const MOST: usize = 6;
 
 /// A copy of `words` 4-byte words: `In(0)` to `Out(0)`.
-pub(crate) fn copy_program(words: u32) -> Program {
-    kernels::copy(words)
+pub(crate) fn copy_program(words: u32, caps: &Caps) -> Program {
+    kernels::copy(words, caps)
 }
 
 fn len(shape: &Shape) -> u32 {
@@ -134,8 +134,8 @@ impl Op for Unary {
     fn name(&self) -> &'static str {
         self.name
     }
-    fn program(&self, node: &Node, _: &Caps) -> Program {
-        kernels::unary_forward(self.name, len(&node.outputs[0].0)).unwrap_or_default()
+    fn program(&self, node: &Node, caps: &Caps) -> Program {
+        kernels::unary_forward(self.name, len(&node.outputs[0].0), caps).unwrap_or_default()
     }
     fn backward(&self, node: &Node, gradients: &Gradients) -> Result<Vec<Option<Tensor>>> {
         let Some(dy) = gradients.first() else { return Ok(vec![None]) };
@@ -151,8 +151,8 @@ impl Op for UnaryBackward {
     fn name(&self) -> &'static str {
         "unary_backward"
     }
-    fn program(&self, node: &Node, _: &Caps) -> Program {
-        kernels::unary_backward(self.name, len(&node.outputs[0].0)).unwrap_or_default()
+    fn program(&self, node: &Node, caps: &Caps) -> Program {
+        kernels::unary_backward(self.name, len(&node.outputs[0].0), caps).unwrap_or_default()
     }
     fn backward(&self, _: &Node, _: &Gradients) -> Result<Vec<Option<Tensor>>> {
         Err(misfit("grad", format!("the gradient of {} has no gradient", self.name)))
