@@ -18,10 +18,10 @@
 #include "reduce.wgsl"
 #include "finite"
 
-@group(0) @binding(0) var<storage, read> logits: array<Pack>;
+#input logits 0 Pack
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
-@group(0) @binding(2) var<storage, read> weights: array<Pack>;
-@group(0) @binding(3) var<storage, read> offsets: array<Pack>;
+#input weights 2 Pack
+#input offsets 3 Pack
 @group(0) @binding(4) var<storage, read> denominator: array<f32>;
 @group(0) @binding(5) var<storage, read_write> row_loss: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dlogits: array<Pack>;
@@ -30,9 +30,9 @@ const PACKS: u32 = CLASSES / WIDTH;
 
 fn logit(row: u32, i: u32) -> Pack {
     if OFFSETS {
-        return logits[row * PACKS + i] + offsets[i];
+        return logits(row * PACKS + i) + offsets(i);
     }
-    return logits[row * PACKS + i];
+    return logits(row * PACKS + i);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -65,13 +65,11 @@ fn cross_entropy(
     var all_wz = splat(0.0);
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let z = logit(row, i) - highest;
-        let e = exp(z);
-        exps += e;
-        dlogits[row * PACKS + i] = e;
+        exps += exp(z);
         if SMOOTHING > 0.0 {
             var w = splat(1.0);
             if WEIGHTS {
-                w = weights[i];
+                w = weights(i);
             }
             all_w += w;
             all_wz += w * z;
@@ -86,7 +84,7 @@ fn cross_entropy(
     var own_w = 1.0;
     var share = 1.0 / f32(rows); // 1/D
     if WEIGHTS {
-        own_w = component(weights[target_pack], target_lane);
+        own_w = component(weights(target_pack), target_lane);
         share = 1.0 / denominator[0];
     }
     if !MEAN {
@@ -114,17 +112,17 @@ fn cross_entropy(
         pull = not_a_number(label);
     }
     for (var i = lid; i < PACKS; i += WORKGROUP) {
-        var d = dlogits[row * PACKS + i] * pull;
+        var d = exp(logit(row, i) - highest) * pull;
         if SMOOTHING > 0.0 {
             var w = splat(1.0);
             if WEIGHTS {
-                w = weights[i];
+                w = weights(i);
             }
             d -= spread * w;
         }
+        if i == target_pack {
+            d -= one_hot(target_lane) * (hit * share);
+        }
         dlogits[row * PACKS + i] = d;
-    }
-    if lid == target_pack % WORKGROUP { // it wrote that entry itself
-        dlogits[row * PACKS + target_pack] -= one_hot(target_lane) * (hit * share);
     }
 }

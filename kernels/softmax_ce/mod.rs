@@ -57,12 +57,16 @@ pub fn forward_backward(ce: &SoftmaxCe, caps: &Caps) -> Program {
         let launch = over_batch("denominator", ce, caps).cost(n, 8 * n, 4);
         program.push(launch, [Arg::In(1), weights, denominator]);
     }
+    let mut inputs = vec!["logits"];
+    inputs.extend(ce.class_weights.then_some("weights"));
+    inputs.extend(ce.offsets.then_some("offsets"));
     let main = rows(CROSS_ENTROPY, "cross_entropy", ce.n, ce.classes, caps)
         .constant("CLASSES", ce.classes)
         .constant("SMOOTHING", ce.label_smoothing)
         .constant("WEIGHTS", ce.class_weights)
         .constant("OFFSETS", ce.offsets)
         .constant("MEAN", ce.mean)
+        .texels(caps, &inputs)
         .cost(8 * n * c, 4 * n * (c + 1), 4 * n * (c + 1));
     program.push(main, [Arg::In(0), Arg::In(1), weights, offsets, denominator, row, dlogits]);
     program.push(over_batch("mean", ce, caps).cost(n, 4 * n, 4), [row, denominator, loss]);
@@ -123,6 +127,7 @@ fn forward(n: u32, cols: u32, log: bool, caps: &Caps) -> Program {
         .constant("ROWS", n)
         .constant("COLS", cols)
         .constant("LOG", log)
+        .texels(caps, &["x"])
         .cost(5 * elements, 4 * elements, 4 * elements);
     Program::single(launch, [Arg::In(0), Arg::In(0), Arg::Out(0)])
 }
@@ -133,6 +138,7 @@ fn backward(n: u32, cols: u32, log: bool, caps: &Caps) -> Program {
         .constant("ROWS", n)
         .constant("COLS", cols)
         .constant("LOG", log)
+        .texels(caps, &["x", "dy"])
         .cost(4 * elements, 8 * elements, 4 * elements);
     Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Out(0)])
 }

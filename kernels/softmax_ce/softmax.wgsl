@@ -9,8 +9,8 @@
 #include "reduce.wgsl"
 #include "finite"
 
-@group(0) @binding(0) var<storage, read> x: array<Pack>;
-@group(0) @binding(1) var<storage, read> dy: array<Pack>;
+#input x 0 Pack
+#input dy 1 Pack
 @group(0) @binding(2) var<storage, read_write> result: array<Pack>;
 
 const PACKS: u32 = COLS / WIDTH;
@@ -28,7 +28,7 @@ fn forward(
     var top = splat(LOWEST);
     var key = vec4<u32>();
     for (var i = lid; i < PACKS; i += WORKGROUP) {
-        let v = x[row * PACKS + i];
+        let v = x(row * PACKS + i);
         top = max(top, v);
         key = max(key, nan_key(widened(v)));
     }
@@ -36,11 +36,7 @@ fn forward(
     let seen = workgroup_max(vec4<f32>(fold_max(top), select(0.0, 1.0, bad), 0.0, 0.0), lid);
     var sum = splat(0.0);
     for (var i = lid; i < PACKS; i += WORKGROUP) {
-        let e = exp(x[row * PACKS + i] - seen.x);
-        sum += e;
-        if !LOG {
-            result[row * PACKS + i] = e;
-        }
+        sum += exp(x(row * PACKS + i) - seen.x);
     }
     let total = workgroup_sum(vec4<f32>(fold(sum), 0.0, 0.0, 0.0), lid).x;
     let poisoned = seen.y > 0.0 || undefined_row(seen.x);
@@ -50,9 +46,9 @@ fn forward(
         var v = splat(not_a_number(row));
         if !poisoned {
             if LOG {
-                v = (x[at] - seen.x) - log_total;
+                v = (x(at) - seen.x) - log_total;
             } else {
-                v = result[at] / total;
+                v = exp(x(at) - seen.x) / total;
             }
         }
         result[at] = v;
@@ -73,18 +69,18 @@ fn backward(
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let at = row * PACKS + i;
         if LOG {
-            sum += dy[at];
+            sum += dy(at);
         } else {
-            sum += dy[at] * x[at];
+            sum += dy(at) * x(at);
         }
     }
     let total = workgroup_sum(vec4<f32>(fold(sum), 0.0, 0.0, 0.0), lid).x;
     for (var i = lid; i < PACKS; i += WORKGROUP) {
         let at = row * PACKS + i;
         if LOG {
-            result[at] = dy[at] - exp(x[at]) * total;
+            result[at] = dy(at) - exp(x(at)) * total;
         } else {
-            result[at] = x[at] * (dy[at] - total);
+            result[at] = x(at) * (dy(at) - total);
         }
     }
 }
