@@ -9,6 +9,7 @@ mod backward;
 mod eval;
 mod plan;
 mod schedule;
+mod texels;
 mod trace;
 
 pub use backward::{grad, vjp};

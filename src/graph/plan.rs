@@ -6,8 +6,9 @@
 
 use super::backward::ancestors;
 use super::schedule::Work;
+use super::texels::TexelPool;
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, TexelCopy, Texels, mib};
+use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, mib};
 use crate::ops;
 use crate::tensor::{DType, Node, Shape, Source, Tensor, ValueId};
 use evenkeel_kernels::{Access, Arg, Cost, Program};
@@ -142,6 +143,7 @@ impl Plan {
             .enumerate()
             .flat_map(|(at, item)| item.outs.iter().map(move |(id, _)| (*id, at)))
             .collect();
+        workspace.texels.begin_plan();
         for (at, item) in items.iter().enumerate() {
             plan.bind(at, item, &placed, &mut workspace.texels)?;
             let read = item.ins.iter().filter_map(|t| made_by.get(&base(t).id()).copied());
@@ -171,7 +173,6 @@ impl Plan {
         placed: &HashMap<What, Slice>,
         pool: &mut TexelPool,
     ) -> Result<()> {
-        pool.forget();
         let mut step = Step {
             op: item.name,
             shape: item.shape.clone(),
@@ -201,15 +202,21 @@ impl Plan {
                 })
                 .collect::<Result<_>>()?;
             let access = self.gpu.pipeline(&call.launch)?.access.clone();
+            pool.begin_dispatch();
             let mut copies = Vec::new();
             let mut texels = Vec::new();
-            for (slice, access) in slices.iter().zip(access) {
+            for (slice, access) in slices.iter().zip(&access) {
                 texels.push(match slice {
-                    Some(slice) if access == Access::Texels => {
+                    Some(slice) if *access == Access::Texels => {
                         Some(pool.holding(&self.gpu, slice, &mut copies)?)
                     }
                     _ => None,
                 });
+            }
+            for (slice, access) in slices.iter().zip(&access) {
+                if let (Some(slice), Access::ReadWrite) = (slice, access) {
+                    pool.written(slice);
+                }
             }
             let buffers: Vec<Binding<'_>> = slices
                 .iter()
@@ -275,42 +282,6 @@ impl Plan {
     /// Counts.
     pub fn stats(&self) -> &PlanStats {
         &self.stats
-    }
-}
-
-/// The textures that programs read inputs through, the same for every program of a workspace.
-#[derive(Default)]
-struct TexelPool {
-    textures: Vec<Rc<Texels>>,
-    /// What the first textures hold while one program runs.
-    held: Vec<Slice>,
-}
-
-impl TexelPool {
-    /// Another program begins: what the textures hold may have changed.
-    fn forget(&mut self) {
-        self.held.clear();
-    }
-
-    /// A texture that holds `slice`, with the copy that fills it where none does yet.
-    fn holding(
-        &mut self,
-        gpu: &Gpu,
-        slice: &Slice,
-        copies: &mut Vec<TexelCopy>,
-    ) -> Result<Rc<Texels>> {
-        if let Some(i) = self.held.iter().position(|s| s.is(slice)) {
-            return Ok(self.textures[i].clone());
-        }
-        let i = self.held.len();
-        if self.textures.get(i).is_none_or(|t| !t.holds(slice.words)) {
-            self.textures.truncate(i);
-            self.textures.push(gpu.alloc_texels(slice.words)?);
-        }
-        let to = self.textures[i].clone();
-        copies.push(TexelCopy { from: slice.clone(), to: to.clone() });
-        self.held.push(slice.clone());
-        Ok(to)
     }
 }
 
