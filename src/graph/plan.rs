@@ -143,7 +143,6 @@ impl Plan {
             .enumerate()
             .flat_map(|(at, item)| item.outs.iter().map(move |(id, _)| (*id, at)))
             .collect();
-        workspace.texels.begin_plan();
         for (at, item) in items.iter().enumerate() {
             plan.bind(at, item, &placed, &mut workspace.texels)?;
             let read = item.ins.iter().filter_map(|t| made_by.get(&base(t).id()).copied());
@@ -173,6 +172,7 @@ impl Plan {
         placed: &HashMap<What, Slice>,
         pool: &mut TexelPool,
     ) -> Result<()> {
+        pool.forget();
         let mut step = Step {
             op: item.name,
             shape: item.shape.clone(),
@@ -202,21 +202,15 @@ impl Plan {
                 })
                 .collect::<Result<_>>()?;
             let access = self.gpu.pipeline(&call.launch)?.access.clone();
-            pool.begin_dispatch();
             let mut copies = Vec::new();
             let mut texels = Vec::new();
-            for (slice, access) in slices.iter().zip(&access) {
+            for (slice, access) in slices.iter().zip(access) {
                 texels.push(match slice {
-                    Some(slice) if *access == Access::Texels => {
+                    Some(slice) if access == Access::Texels => {
                         Some(pool.holding(&self.gpu, slice, &mut copies)?)
                     }
                     _ => None,
                 });
-            }
-            for (slice, access) in slices.iter().zip(&access) {
-                if let (Some(slice), Access::ReadWrite) = (slice, access) {
-                    pool.written(slice);
-                }
             }
             let buffers: Vec<Binding<'_>> = slices
                 .iter()
