@@ -49,6 +49,9 @@ impl Choice {
     }
 }
 
+/// Families that only their name asks for: the convolutions of a ResNet-50, and every case of the check.
+const ON_REQUEST: [&str; 2] = ["imagenet", "cases"];
+
 /// Traces a bench's work on a device.
 type Trace = Box<dyn Fn(&Rc<Gpu>) -> Result<Work>>;
 
@@ -56,7 +59,8 @@ type Trace = Box<dyn Fn(&Rc<Gpu>) -> Result<Work>>;
 pub struct Bench {
     /// `conv3x3_fwd_128x16x32x32`: what, and the input's extents.
     pub name: String,
-    /// What it is one of: `conv`, `imagenet`, `matmul`, `bn`, `ce`, `sgd`, `elementwise`, `reduce`.
+    /// What it is one of: `conv`, `imagenet`, `matmul`, `bn`, `ce`, `sgd`, `elementwise`, `reduce`,
+    /// `cases`.
     pub family: &'static str,
     /// The kernels to choose from.
     pub choice: Choice,
@@ -126,18 +130,19 @@ impl Bench {
 }
 
 /// The benches that `names` ask for: a bench's name, a family's, or the beginning of a name outside
-/// `imagenet`; all but `imagenet` without names.
+/// those on request; all but these without names.
 ///
 /// # Errors
 /// A name of nothing, with the nearest known one.
 pub fn select(names: &[String]) -> Result<Vec<Bench>> {
     let mut benches = all();
     if names.is_empty() {
-        benches.retain(|b| b.family != "imagenet");
+        benches.retain(|b| !ON_REQUEST.contains(&b.family));
         return Ok(benches);
     }
     let whole: HashSet<String> = benches.iter().map(|b| b.name.clone()).collect();
-    let begins = |b: &Bench, name: &str| b.family != "imagenet" && b.name.starts_with(name);
+    let begins =
+        |b: &Bench, name: &str| !ON_REQUEST.contains(&b.family) && b.name.starts_with(name);
     let asked = |b: &Bench, name: &str| match whole.contains(name) {
         true => b.name == name,
         false => b.family == name || begins(b, name),

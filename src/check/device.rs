@@ -30,6 +30,16 @@ pub enum Place {
     Middle,
 }
 
+/// An op recorded on a device, with its gradients: nothing computed yet.
+pub struct Traced {
+    /// The outputs, then the gradients there are.
+    pub wanted: Vec<Tensor>,
+    /// How many of these are outputs.
+    pub outputs: usize,
+    /// Where in `wanted` each input's gradient is.
+    slots: Vec<Option<usize>>,
+}
+
 /// Computes `op` on the device, and its gradients given that of output 0.
 ///
 /// # Errors
@@ -41,6 +51,33 @@ pub fn run(
     inputs: &[Array],
     grad_out: Option<(&Array, Place)>,
 ) -> Result<Computed> {
+    let Traced { wanted, outputs, slots } = trace(gpu, name, attrs, inputs, grad_out)?;
+    let refs: Vec<&Tensor> = wanted.iter().collect();
+    let words = evaluate(&refs)?;
+    let mut arrays: Vec<Array> = wanted
+        .iter()
+        .zip(words)
+        .map(|(t, w)| {
+            let data = w.into_iter().map(|v| f64::from(f32::from_bits(v))).collect();
+            Array::new(t.dims().to_vec(), data)
+        })
+        .collect();
+    let grads = slots.iter().map(|s| s.map(|i: usize| arrays[i].clone())).collect();
+    arrays.truncate(outputs);
+    Ok(Computed { outputs: arrays, grads })
+}
+
+/// Records what [`run`] computes.
+///
+/// # Errors
+/// As [`run`].
+pub fn trace(
+    gpu: &Rc<Gpu>,
+    name: &str,
+    attrs: &Value,
+    inputs: &[Array],
+    grad_out: Option<(&Array, Place)>,
+) -> Result<Traced> {
     let info = op(name)?;
     let attrs = Attrs::new(info.name, info.attrs, attrs)?;
     check_inputs(info, inputs)?;
@@ -71,19 +108,7 @@ pub fn run(
             }
         }
     }
-    let refs: Vec<&Tensor> = wanted.iter().collect();
-    let words = evaluate(&refs)?;
-    let mut arrays: Vec<Array> = wanted
-        .iter()
-        .zip(words)
-        .map(|(t, w)| {
-            let data = w.into_iter().map(|v| f64::from(f32::from_bits(v))).collect();
-            Array::new(t.dims().to_vec(), data)
-        })
-        .collect();
-    let grads = slots.iter().map(|s| s.map(|i: usize| arrays[i].clone())).collect();
-    arrays.truncate(outputs.len());
-    Ok(Computed { outputs: arrays, grads })
+    Ok(Traced { wanted, outputs: outputs.len(), slots })
 }
 
 fn upload(gpu: &Rc<Gpu>, x: &Array, integers: bool) -> Result<Tensor> {

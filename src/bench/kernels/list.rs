@@ -2,8 +2,10 @@
 //! batch 8, matrix products, BN and NBN, cross-entropy, the optimizer, elementwise ops, reductions.
 
 use super::{Bench, Choice};
-use crate::check::cases::{Case, Fill, InputSpec, splitmix64};
+use crate::check::cases::{self, Case, Fill, InputSpec, splitmix64};
+use crate::check::device::{self, Place};
 use crate::check::golden::Tolerance;
+use crate::check::reference::Array;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::graph::{Effect, Work, vjp};
@@ -17,6 +19,29 @@ use std::rc::Rc;
 
 /// Images in the small batch that the reference computes.
 const SMALL: usize = 2;
+
+/// The op of a case, with its gradients, at the case's own size.
+fn of_case(case: Case) -> Bench {
+    let own = case.clone();
+    let trace = move |gpu: &Rc<Gpu>| -> Result<Work> {
+        let inputs = own.inputs();
+        let recorded = |grad| device::trace(gpu, own.op, &own.attrs, &inputs, grad);
+        let mut traced = recorded(None)?;
+        if own.grad {
+            let shape = traced.wanted[0].dims();
+            let like = Array::new(shape, vec![0.0; shape.iter().product()]);
+            let grads = own.grad_outs(&[like]);
+            traced = recorded(Some((&grads[0], Place::End)))?;
+        }
+        let mut work = Work::new();
+        traced.wanted.iter().for_each(|t| {
+            work.keep(t);
+        });
+        Ok(work)
+    };
+    let name = format!("case/{}", case.name);
+    Bench { name, family: "cases", choice: Choice::One, case: Some(case), trace: Box::new(trace) }
+}
 
 /// Every bench.
 pub fn all() -> Vec<Bench> {
@@ -71,6 +96,7 @@ pub fn all() -> Vec<Bench> {
         pointwise("mul", [128, 16, 32, 32], |x, y| ops::binary("mul", x, y)),
     ]);
     found.extend([sum(&[2048, 1024], &[1]), sum(&[2048, 1024], &[0]), sum(&[2048, 1024], &[0, 1])]);
+    found.extend(cases::all().into_iter().map(of_case));
     found
 }
 

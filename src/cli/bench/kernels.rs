@@ -13,7 +13,7 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Benches: a name, the beginning of one, or a family (conv, small, imagenet, matmul, bn, ce, sgd,
-    /// elementwise, reduce); all but imagenet without any
+    /// elementwise, reduce, cases: every case of `evenkeel check`); all but imagenet and cases without any
     names: Vec<String>,
     /// Time each kernel variant that runs here, not only the chosen one
     #[arg(long)]
