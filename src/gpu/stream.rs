@@ -1,4 +1,5 @@
-//! Submission: a list of dispatches in one compute pass and one submit, or, to profile, each in a
+//! Submission: a list of dispatches in one submit and one compute pass (several where copies to
+//! textures stand between them), or, to profile, each in a
 //! pass of its own between two timestamps.
 
 use super::{Gpu, Pipeline, Slice, TexelCopy, Texels};
