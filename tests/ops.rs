@@ -2,6 +2,9 @@
 //! and in the middle of a graph; and PyTorch's golden files.
 
 mod common;
+#[macro_use]
+#[path = "common/ops.rs"]
+mod list;
 
 use evenkeel::check::cases::{self, Case};
 use evenkeel::check::golden::Golden;
@@ -35,54 +38,7 @@ fn check_op(op: &str) {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), chosen.len(), wrong.join("\n"));
 }
 
-macro_rules! ops {
-    ($($op:ident),* $(,)?) => {
-        $(#[test] fn $op() { check_op(stringify!($op)); })*
-
-        #[test]
-        fn every_op_of_the_reference_is_listed_here() {
-            let here = [$(stringify!($op)),*];
-            for op in reference::OPS {
-                assert!(here.contains(&op.name), "{} has no test", op.name);
-            }
-        }
-    };
-}
-
-ops!(
-    conv2d,
-    linear,
-    matmul,
-    batch_norm,
-    normalized_batch_norm,
-    relu,
-    abs,
-    exp,
-    gelu,
-    log,
-    neg,
-    reciprocal,
-    sigmoid,
-    softplus,
-    sqrt,
-    square,
-    tanh,
-    add,
-    sub,
-    mul,
-    div,
-    maximum,
-    max_pool2d,
-    avg_pool2d,
-    global_avg_pool,
-    softmax,
-    log_softmax,
-    cross_entropy,
-    sum,
-    mean,
-    reshape,
-    shortcut_a,
-);
+tests_of_every_op!(check_op);
 
 #[test]
 fn pytorch_agrees() {

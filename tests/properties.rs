@@ -6,10 +6,13 @@
 //! gets, `EVENKEEL_SEED` where they start.
 
 mod common;
+#[macro_use]
+#[path = "common/ops.rs"]
+mod list;
 
 use evenkeel::check::cases::{Case, Fill, InputSpec};
 use evenkeel::check::golden::Tolerance;
-use evenkeel::check::{reference, run};
+use evenkeel::check::run;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -272,54 +275,7 @@ fn cross_entropy() -> BoxedStrategy<Case> {
         .boxed()
 }
 
-macro_rules! ops {
-    ($($op:ident),* $(,)?) => {
-        /// One test an op.
-        mod of {
-            $(#[test] fn $op() { super::holds(stringify!($op)); })*
-        }
-
-        #[test]
-        fn every_op_of_the_reference_is_listed_here() {
-            let here = [$(stringify!($op)),*];
-            for op in reference::OPS {
-                assert!(here.contains(&op.name), "{} has no test", op.name);
-            }
-        }
-    };
+/// One test an op.
+mod of {
+    tests_of_every_op!(super::holds);
 }
-
-ops!(
-    conv2d,
-    linear,
-    matmul,
-    batch_norm,
-    normalized_batch_norm,
-    relu,
-    abs,
-    exp,
-    gelu,
-    log,
-    neg,
-    reciprocal,
-    sigmoid,
-    softplus,
-    sqrt,
-    square,
-    tanh,
-    add,
-    sub,
-    mul,
-    div,
-    maximum,
-    max_pool2d,
-    avg_pool2d,
-    global_avg_pool,
-    softmax,
-    log_softmax,
-    cross_entropy,
-    sum,
-    mean,
-    reshape,
-    shortcut_a,
-);

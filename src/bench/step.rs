@@ -10,7 +10,7 @@ use crate::check::cases::splitmix64;
 use crate::data::{CIFAR_MEAN, CIFAR_STD, Dataset};
 use crate::error::Result;
 use crate::gpu::{Gpu, StepUniform};
-use crate::graph::PlanStats;
+use crate::graph::{Plan, PlanStats};
 use crate::optim::SgdOptions;
 use crate::train::about::About;
 use crate::train::config::{BiasStart, Head, Norm};
@@ -129,9 +129,28 @@ impl StepJob {
             plan_ms: 0.0,
         };
         let start = Start::now();
-        job.session.train_plan(&job.set, spec.batch_size, true)?;
+        job.plan()?;
         job.plan_ms = start.elapsed().0;
         Ok(job)
+    }
+
+    /// The step's plan.
+    ///
+    /// # Errors
+    /// None after [`StepJob::new`], which made it.
+    pub fn plan(&mut self) -> Result<&Plan> {
+        self.session.train_plan(&self.set, self.spec.batch_size, true)
+    }
+
+    /// Nanoseconds of each launch, `rounds` times; nothing on a device without timestamps.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn profiles(&mut self, rounds: usize) -> Result<Vec<Vec<f64>>> {
+        let uniform = self.uniform;
+        let rounds = if self.gpu.timestamps { rounds } else { 0 };
+        let plan = self.plan()?;
+        (0..rounds).map(|_| plan.profile(&uniform)).collect()
     }
 
     /// Runs `steps` steps and waits for them.
@@ -157,13 +176,8 @@ impl StepJob {
         self.run(1)?;
         let first_ms = start.elapsed().0;
         let times = time(rounds, |k| self.run(k))?;
+        let found = self.profiles(profiles)?;
         let plan = self.session.train_plan(&self.set, self.spec.batch_size, true)?;
-        let mut found: Vec<Vec<f64>> = Vec::new();
-        if self.gpu.timestamps {
-            for _ in 0..profiles {
-                found.push(plan.profile(&self.uniform)?);
-            }
-        }
         let at = |i: usize| {
             let times: Vec<f64> = found.iter().filter_map(|p| p.get(i).copied()).collect();
             (!times.is_empty()).then(|| Summary::of(&times).median / 1e6)

@@ -201,12 +201,12 @@ impl Plan {
                     Arg::Step => Ok(None),
                 })
                 .collect::<Result<_>>()?;
-            let access = self.gpu.pipeline(&call.launch)?.access.clone();
+            let pipeline = self.gpu.pipeline(&call.launch)?;
             let mut copies = Vec::new();
             let mut texels = Vec::new();
-            for (slice, access) in slices.iter().zip(access) {
+            for (slice, access) in slices.iter().zip(&pipeline.access) {
                 texels.push(match slice {
-                    Some(slice) if access == Access::Texels => {
+                    Some(slice) if *access == Access::Texels => {
                         Some(pool.holding(&self.gpu, slice, &mut copies)?)
                     }
                     _ => None,

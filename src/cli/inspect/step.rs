@@ -1,17 +1,14 @@
 //! `evenkeel inspect step`: plans a training step on made-up images, times each launch by timestamps,
 //! and writes it as a table, a graph (SVG) and a trace (Chrome's JSON, for Perfetto).
 
-use crate::data::Dataset;
+use crate::bench::step::{StepJob, StepSpec};
 use crate::error::{Error, Result, unknown};
-use crate::gpu::{Gpu, StepUniform};
-use crate::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
-use crate::optim::SgdOptions;
+use crate::gpu::Gpu;
 use crate::report::number;
 use crate::report::step::{self, Launched};
 use crate::train::atomic::write_atomic;
-use crate::train::device_set::DeviceSet;
+use crate::train::config::Norm;
 use crate::train::progress::say;
-use crate::train::session::{LossSpec, Session};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -55,42 +52,27 @@ pub(super) fn run(args: &Args) -> Result<()> {
             "--batch-size must be 1 to {LARGEST} and --rounds at least 1"
         )));
     }
-    let kind = match args.norm.as_str() {
-        "bn" => NormKind::Bn,
-        "nbn" => NormKind::Nbn,
-        other => return Err(unknown("norm", other, &["bn", "nbn"])),
+    let norm = match args.norm.as_str() {
+        "bn" => Norm::Bn,
+        "nbn" => Norm::Nbn,
+        other => return Err(unknown("norm", other, Norm::NAMES)),
     };
     let gpu = Gpu::open(args.device.as_deref())?;
-    let spec = Spec {
-        model: &args.model,
-        classes: CLASSES,
-        head: Head::Linear,
-        norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
-    };
-    let sgd = SgdOptions {
-        momentum: 0.9,
-        nesterov: false,
-        weight_decay: 2e-4,
-        spare_scale_factor: false,
-    };
-    let mut session = Session::new(&gpu, &spec, &LossSpec::default(), sgd, 0)?;
-    let set = DeviceSet::upload(&gpu, &images(args.batch_size))?;
-    let plan = session.train_plan(&set, args.batch_size, true)?;
-    // The first run compiles what the driver put off. A rate of 0 keeps the weights.
-    let uniform = StepUniform::default();
-    plan.run(&uniform)?;
-    gpu.wait()?;
-    let mut times: Vec<f64> = Vec::new();
-    if gpu.timestamps {
-        for _ in 0..args.rounds {
-            let found = plan.profile(&uniform)?;
-            times = match times.is_empty() {
-                true => found,
-                false => times.iter().zip(found).map(|(a, b)| a.min(b)).collect(),
-            };
-        }
-    }
-    let launches = step::launches(plan.steps(), &times);
+    let mut job = StepJob::new(
+        &gpu,
+        &StepSpec {
+            model: args.model.clone(),
+            batch_size: args.batch_size,
+            norm,
+            nbn_layers: "last-stage".into(),
+            classes: CLASSES,
+        },
+    )?;
+    // The first run compiles what the driver put off.
+    job.run(1)?;
+    let least = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a.min(b)).collect();
+    let times = job.profiles(args.rounds)?.into_iter().reduce(least).unwrap_or_default();
+    let launches = step::launches(job.plan()?.steps(), &times);
     let device = gpu.describe();
     let title = format!(
         "{}, {}, {} images: {} launches",
@@ -154,20 +136,5 @@ fn table(launches: &[Launched]) {
             number(flops as f64 / 1e6),
             number(bytes as f64 / f64::from(1 << 20))
         ));
-    }
-}
-
-/// Images of noise: what a step costs doesn't depend on what they show.
-fn images(n: usize) -> Dataset {
-    let pixels =
-        (0..n * 3 * 32 * 32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    Dataset {
-        name: "noise".into(),
-        classes: (0..CLASSES).map(|c| format!("class {c}")).collect(),
-        shape: [3, 32, 32],
-        pixels,
-        labels: (0..n).map(|i| (i % CLASSES) as u32).collect(),
-        mean: crate::data::CIFAR_MEAN,
-        std: crate::data::CIFAR_STD,
     }
 }
