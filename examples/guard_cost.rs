@@ -9,7 +9,8 @@ use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::device_set::DeviceSet;
-use evenkeel::train::session::{LossSpec, Session};
+use evenkeel::loss::ObjectiveSpec;
+use evenkeel::train::session::Session;
 
 /// Steps, of whose shares the median is told.
 const STEPS: u32 = 9;
@@ -24,11 +25,10 @@ fn main() -> Result<()> {
         let spec = Spec { model, classes: 10, head: Head::Linear, norms };
         let sgd = SgdOptions {
             momentum: 0.9,
-            nesterov: false,
             weight_decay: 2e-4,
-            spare_scale_factor: false,
+            ..SgdOptions::default()
         };
-        let mut session = Session::new(&gpu, &spec, &LossSpec::default(), sgd, 0)?;
+        let mut session = Session::new(&gpu, &spec, &ObjectiveSpec::default(), sgd, 0)?;
         let plan = session.train_plan(&set, batch, true)?;
         let mut shares = Vec::new();
         let mut last = (0.0, 0.0);

@@ -118,6 +118,12 @@ const POOL: &[(&str, u32)] =
 const SHORT: &[(&str, u32)] =
     &[("n", 32), ("ci", 16), ("h", 32), ("w", 32), ("co", 32), ("stride", 2)];
 
+const MIX: &[(&str, u32)] = &[("n", 128), ("c", 3), ("h", 32), ("w", 32)];
+
+fn mixed(s: &Sizes, cut: bool) -> batch::Mix {
+    batch::Mix { n: s.at("n"), c: s.at("c"), h: s.at("h"), w: s.at("w"), cut }
+}
+
 /// Every kernel, family by family.
 pub fn all() -> Vec<Kernel> {
     let mut all = vec![
@@ -140,11 +146,28 @@ pub fn all() -> Vec<Kernel> {
                     pad: 4,
                     flip: true,
                     augment: true,
+                    cutout: 0,
+                    draw: 0,
                 }])
             },
         ),
         only("batch.random", "words of Philox 4x32-10", &[("n", 4096)], |s, _| {
             batch::random(s.at("n"))
+        }),
+        only(
+            "batch.mixup",
+            "y = lambda x[i] + (1 - lambda) other[i + shift]",
+            MIX,
+            |s, c| batch::mix(&mixed(s, false), c),
+        ),
+        only("batch.cutmix", "y = other[i + shift] in a box, x[i] outside", MIX, |s, c| {
+            batch::mix(&mixed(s, true), c)
+        }),
+        only("batch.one_hot", "hot[i, label[i]] = 1", &[("n", 128), ("classes", 100)], |s, _| {
+            batch::one_hot(s.at("n"), s.at("classes"))
+        }),
+        only("batch.noise", "normal random numbers of the step", &[("len", 12_800)], |s, _| {
+            batch::noise(s.at("len"), batch::Noise::Normal, 0)
         }),
     ];
     all.extend(convolutions());

@@ -5,5 +5,6 @@ struct Step {
     epoch: u32,
     first: u32,         // position in the epoch's order of the batch's first sample
     seed: vec2<u32>,    // the run's seed
-    reserved: vec2<u32>,
+    lambda: f32,        // the batch's own share in a mixed batch (mixup, CutMix)
+    shift: u32,         // sample i is mixed with sample i + shift
 }

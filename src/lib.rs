@@ -1,10 +1,10 @@
 //! evenkeel trains image classifiers on long-tailed data on any GPU, without CUDA.
 //!
 //! The way of the data, and the order of the modules: files ([`data`]) → a batch on the device →
-//! network ([`nn`]) → loss ([`ops`]) → gradients ([`graph`]) → update ([`optim`]) → the loop and what
+//! network ([`nn`]) → [`loss`] → gradients ([`graph`]) → update ([`optim`]) → the loop and what
 //! it leaves on disk ([`train`]) → the page about it ([`report`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
 //! kernels are the crate `evenkeel_kernels`. Imports run one way:
-//! cli → bench, report → train → nn, optim, data → ops → graph, tensor → gpu → kernels.
+//! cli → bench, report → train → nn, loss, optim, data → ops → graph, tensor → gpu → kernels.
 //!
 //! ```no_run
 //! use evenkeel::{gpu::Gpu, graph::grad, ops, tensor::Tensor};
@@ -24,6 +24,7 @@ pub mod train;
 pub mod bench;
 
 pub mod check;
+pub mod loss;
 pub mod nn;
 pub mod optim;
 

@@ -15,7 +15,8 @@ use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
 use evenkeel::tensor::Tensor;
 use evenkeel::train::device_set::DeviceSet;
-use evenkeel::train::session::{LossSpec, Session};
+use evenkeel::loss::ObjectiveSpec;
+use evenkeel::train::session::Session;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use run::{Run, SHORT, SHORT_STEPS, bytes, done, folder, resume, same_bits, text, train, unbroken};
@@ -205,9 +206,8 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
     };
     let sgd = SgdOptions {
         momentum: 0.9,
-        nesterov: false,
         weight_decay: 2e-4,
-        spare_scale_factor: false,
+        ..SgdOptions::default()
     };
     let splits = data::load(&DataSpec {
         train_per_class: Some(10),
@@ -217,7 +217,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
     })
     .expect("a data set");
     let set = DeviceSet::upload(gpu, &splits.train).expect("a set on the device");
-    let mut session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0).expect("a session");
+    let mut session = Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session");
     session.fuse = fuse;
     for step in 0..3 {
         let plan = session.train_plan(&set, 16, true).expect("a plan");

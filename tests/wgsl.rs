@@ -155,10 +155,13 @@ fn resnet20(all: &mut Collection, n: u32) {
         pad: 4,
         flip: true,
         augment: true,
+        cutout: 0,
+        draw: 0,
     };
     let second = batch::Batch { first_image: 10_000, images: 2_406, ..gather };
     all.add("batch", batch::program(&[gather, second]));
     all.add("batch as stored", batch::program(&[batch::Batch { augment: false, ..gather }]));
+    all.add("cutout", batch::program(&[batch::Batch { cutout: 16, draw: 1, ..gather }]));
     all.conv(conv3x3(n, 3, 16, 32, 1));
     for (stage, (c, size)) in STAGES.into_iter().enumerate() {
         all.conv(conv3x3(n, c, c, size, 1));
@@ -301,6 +304,13 @@ fn the_rest(all: &mut Collection) {
         all.add("argmax", softmax_ce::argmax_store(rows, cols, &caps));
     }
     all.add("random", batch::random(1000));
+    for (w, cut) in [(8, false), (8, true), (7, false), (7, true)] {
+        all.add("mix", batch::mix(&batch::Mix { n: 5, c: 3, h: 6, w, cut }, &caps));
+    }
+    all.add("one_hot", batch::one_hot(5, 7));
+    for noise in [batch::Noise::Uniform, batch::Noise::Normal, batch::Noise::Bernoulli(0.9)] {
+        all.add("noise", batch::noise(1000, noise, 1));
+    }
     all.add("nothing", limits::nothing());
     all.add("fma", limits::fma(1 << 14, 8, limits::Number::F32));
     if caps.f16 {

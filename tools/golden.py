@@ -3,6 +3,7 @@
 (`pip install torch numpy safetensors`); the CPU build of torch is enough.
 
   ops                 completes golden files of single ops with PyTorch's outputs and gradients
+  losses              writes the committed golden files of the long-tail losses
   init                writes a network's first parameters
   trajectory          the losses of training steps, in float32 and float64
   trajectory-small    the committed trajectories: a small net on images made from a formula
@@ -41,6 +42,9 @@ def arguments():
     ops.add_argument("out_dir", help="where the completed files go")
     ops.add_argument("--keep", default=str(GOLDEN / "ops"), help="folder of the committed subset; '' for none")
     ops.add_argument("--budget", type=int, default=1_300_000, help="bytes the committed subset may take")
+
+    losses = commands.add_parser("losses", help="write the golden files of the losses")
+    losses.add_argument("--out", default=str(GOLDEN / "losses"))
 
     init = commands.add_parser("init", help="write a network's first parameters and statistics")
     init.add_argument("out")
@@ -93,7 +97,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import nets, ops, runs
+        from golden import losses, nets, ops, runs
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -102,6 +106,8 @@ def main():
 
     if args.command == "ops":
         ops.complete(args.in_dir, args.out_dir, args.keep, args.budget)
+    elif args.command == "losses":
+        losses.write(args.out)
     elif args.command == "init":
         found = runs.make_init(args.out, args.model, args.norm, args.head, args.classes, args.seed)
         print(f"{len(found)} tensors, {sum(v.size for v in found.values())} numbers in {args.out}")

@@ -1,15 +1,17 @@
 // x[i, c, y, x] = (byte / 255 - mean[c]) / std[c] and label[i], for the sample order[first + i]; with
 // AUGMENT the image is padded by PAD with black, cropped back to its size at a random offset and, with
 // FLIP, mirrored with probability 1/2. A sample whose index lies outside this chunk is left to the
-// launch of its own chunk.
+// launch of its own chunk. CUTOUT > 0 blackens a square of that side around a pixel drawn evenly, clipped
+// at the border (DeVries and Taylor, 2017).
 //
-// Random words: philox(key = seed, counter = (position, epoch, STREAM, 0)): .x the row offset, .y the
-// column offset, .z the flip, so they depend on the position in the epoch and not on the batch.
+// Random words: philox(key = seed, counter = (position, epoch, STREAM, 2 DRAW)): .x the row offset, .y the
+// column offset, .z the flip, so they depend on the position in the epoch and not on the batch; the square's
+// centre from counter 2 DRAW + 1. DRAW tells two batches at the same positions apart.
 //
 // Mapping: a workgroup of 64 threads per sample, each thread walking every 64th pixel of the planes.
 // Grid: samples in x. Bindings: 0 the chunk's images (words of four bytes, STRIDE words an image),
 // 1 labels of the whole set, 2 order, 3 step, 4 x, 5 label.
-// Constants: C, H, W, STRIDE, FIRST_IMAGE, IMAGES, ORDER_LEN, PAD, FLIP, AUGMENT, and per channel
+// Constants: C, H, W, STRIDE, FIRST_IMAGE, IMAGES, ORDER_LEN, PAD, FLIP, AUGMENT, CUTOUT, DRAW, and per channel
 // MEAN0..2, STD0..2.
 #include "step.wgsl"
 #include "philox.wgsl"
@@ -43,17 +45,26 @@ fn main(
     var column_shift = 0u;
     var mirrored = false;
     if (AUGMENT) {
-        let random = philox(vec4<u32>(position, step.epoch, STREAM, 0u), step.seed);
+        let random = philox(vec4<u32>(position, step.epoch, STREAM, 2u * DRAW), step.seed);
         row_shift = random_below(random.x, 2u * PAD + 1u) - PAD; // wraps below 0
         column_shift = random_below(random.y, 2u * PAD + 1u) - PAD;
         mirrored = FLIP && random.z >= 0x80000000u;
+    }
+    var cut_row = 0u;
+    var cut_column = 0u;
+    if (CUTOUT > 0u) {
+        let random = philox(vec4<u32>(position, step.epoch, STREAM, 2u * DRAW + 1u), step.seed);
+        // Rows cut_row .. cut_row + CUTOUT - 1 around the centre; wraps above the border.
+        cut_row = random_below(random.x, H) - CUTOUT / 2u;
+        cut_column = random_below(random.y, W) - CUTOUT / 2u;
     }
     for (var pixel = thread; pixel < PLANE; pixel += 64u) {
         let row = pixel / W;
         let column = pixel - row * W;
         let from_row = row + row_shift;
         let from_column = select(column, W - 1u - column, mirrored) + column_shift;
-        let inside = from_row < H && from_column < W;
+        let cut = row - cut_row < CUTOUT && column - cut_column < CUTOUT;
+        let inside = from_row < H && from_column < W && !cut;
         let from_pixel = select(0u, from_row * W + from_column, inside);
         for (var c = 0u; c < C; c++) {
             let at = c * PLANE + from_pixel;

@@ -3,6 +3,10 @@
 
 use crate::{Arg, Launch, Program, linear_grid};
 
+mod mix;
+
+pub use mix::{Mix, Noise, mix, noise, one_hot};
+
 /// One chunk of the data set, and the batch to be gathered. All chunks of a program agree in
 /// everything but `first_image` and `images`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +35,10 @@ pub struct Batch {
     pub flip: bool,
     /// Crop and flip at random; without it images are taken as they are.
     pub augment: bool,
+    /// Side of a black square at a random place; 0: none.
+    pub cutout: u32,
+    /// Tells the random numbers of two batches at the same positions apart.
+    pub draw: u32,
 }
 
 impl Batch {
@@ -91,6 +99,8 @@ fn launch(b: &Batch) -> Launch {
         .constant("PAD", b.pad)
         .constant("FLIP", b.flip)
         .constant("AUGMENT", b.augment)
+        .constant("CUTOUT", b.cutout)
+        .constant("DRAW", b.draw)
         .constant("MEAN0", b.mean[0])
         .constant("MEAN1", b.mean[1])
         .constant("MEAN2", b.mean[2])

@@ -15,7 +15,8 @@ use crate::optim::SgdOptions;
 use crate::train::about::About;
 use crate::train::config::{BiasStart, Head, Norm};
 use crate::train::device_set::DeviceSet;
-use crate::train::session::{LossSpec, Session};
+use crate::loss::ObjectiveSpec;
+use crate::train::session::Session;
 use evenkeel_kernels::Cost;
 use std::rc::Rc;
 
@@ -105,6 +106,7 @@ impl StepJob {
             norm: spec.norm,
             nbn_layers: spec.nbn_layers.clone(),
             head: Head::Linear,
+            head_scale: 1.0,
             classes: data.classes.clone(),
             counts: data.class_counts(),
             shape: data.shape,
@@ -113,12 +115,11 @@ impl StepJob {
         };
         let sgd = SgdOptions {
             momentum: 0.9,
-            nesterov: false,
             weight_decay: 2e-4,
-            spare_scale_factor: false,
+            ..SgdOptions::default()
         };
         let network = about.spec(BiasStart::Zero)?;
-        let session = Session::new(gpu, &network, &LossSpec::default(), sgd, 0)?;
+        let session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
         let set = DeviceSet::upload(gpu, &data)?;
         let mut job = StepJob {
             gpu: gpu.clone(),

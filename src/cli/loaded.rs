@@ -9,7 +9,8 @@ use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
 use crate::train::checkpoint::{Checkpoint, TensorData};
 use crate::train::config::{BiasStart, Config, Head, Norm};
-use crate::train::session::{LossSpec, Session};
+use crate::loss::ObjectiveSpec;
+use crate::train::session::Session;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ pub struct Network {
     /// Its normalized layers
     #[arg(long)]
     pub nbn_layers: Option<String>,
-    /// Its head: linear or lr
+    /// Its head: linear, lr, cosine, lws or disalign
     #[arg(long)]
     pub head: Option<String>,
 }
@@ -58,24 +59,14 @@ pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
         about.nbn_layers.clone_from(layers);
     }
     if let Some(norm) = &network.norm {
-        about.norm = match norm.as_str() {
-            "bn" => Norm::Bn,
-            "nbn" => Norm::Nbn,
-            other => return Err(unknown("norm", other, Norm::NAMES)),
-        };
+        about.norm = Norm::parse(norm).ok_or_else(|| unknown("norm", norm, Norm::NAMES))?;
     }
     if let Some(head) = &network.head {
-        about.head = match head.as_str() {
-            "linear" => Head::Linear,
-            "lr" => Head::Lr,
-            other => return Err(unknown("head", other, Head::NAMES)),
-        };
+        about.head = Head::parse(head).ok_or_else(|| unknown("head", head, Head::NAMES))?;
     }
     let config = file.meta.get("config").and_then(|t| Config::from_toml_str(t).ok());
-    let sgd =
-        SgdOptions { momentum: 0.0, nesterov: false, weight_decay: 0.0, spare_scale_factor: false };
     let spec = about.spec(BiasStart::Zero)?;
-    let session = Session::new(gpu, &spec, &LossSpec::default(), sgd, 0)?;
+    let session = Session::new(gpu, &spec, &ObjectiveSpec::default(), SgdOptions::default(), 0)?;
     session.params.import(&floats(&file)).map_err(|e| at_file(path, e))?;
     Ok(Loaded { about, config, session })
 }
@@ -95,6 +86,7 @@ fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
         norm: if has(crate::nn::SCALE_FACTOR) { Norm::Nbn } else { Norm::Bn },
         nbn_layers: "last-stage".into(),
         head: if has("linear.bn.running_mean") { Head::Lr } else { Head::Linear },
+        head_scale: 1.0,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),
         counts: vec![0; classes],
         shape: [3, 32, 32],

@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::train::config::{Config, Overrides};
 use crate::train::progress::say;
 use crate::train::run_dir::RunDir;
-use crate::train::trainer::{self, Options};
+use crate::train::trainer::Options;
+use crate::train::{recipes, stages};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Recipe to start from; flags override it
-    recipe: Option<PathBuf>,
+    /// Recipe to start from, a file or a name that `evenkeel methods` lists; flags override it
+    recipe: Option<String>,
     /// Folder of the run [default: runs/<dataset>-<model>-<norm>-<n>]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
         _ => {
             let mut config = match &args.recipe {
-                Some(path) => Config::from_toml_file(path)?,
+                Some(name) => recipes::load(name)?,
                 None => Config::default(),
             };
             config.apply(&args.overrides)?;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         lose_device_at: args.lose_device_at,
         stop: on_ctrl_c()?,
     };
-    let outcome = trainer::run(&config, &options)?;
+    let outcome = stages::run(&config, &options)?;
     let page = crate::report::of_folders(&[&outcome.out])?;
     if !args.json {
         say(format_args!("report: {}", page.display()));

@@ -24,8 +24,10 @@ pub struct StepUniform {
     pub first: u32,
     /// The run's seed.
     pub seed: [u32; 2],
-    /// Zero.
-    pub reserved: [u32; 2],
+    /// The batch's own share in a mixed batch (mixup, CutMix).
+    pub lambda: f32,
+    /// Sample i is mixed with sample i + shift, modulo the batch.
+    pub shift: u32,
 }
 
 /// A pipeline with its buffers and grid, ready to run.

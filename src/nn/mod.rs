@@ -4,11 +4,13 @@
 //! device; a layer's `forward` takes a [`Scope`], which hands it its tensors and notes the batch's
 //! statistics.
 
+mod head;
 mod layers;
 mod norm;
 mod params;
 mod resnet;
 
+pub use head::{HEAD, HEAD_SCALES, Head};
 pub use layers::{Conv2d, Linear};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
@@ -16,4 +18,4 @@ pub use norm::{
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use resnet::{Head, MODELS, ResNet, Spec};
+pub use resnet::{MODELS, ResNet, Spec};

@@ -218,7 +218,9 @@ impl BatchNorm {
             residual: residual.filter(|_| scope.fuse),
             relu: relu && scope.fuse,
         };
-        let mut y = match scope.mode {
+        // A batch norm without an affine map belongs to the classifier.
+        let mode = if self.affine.is_some() { scope.backbone } else { scope.mode };
+        let mut y = match mode {
             Mode::Train => {
                 let made = batch_norm_train(x, &norm)?;
                 scope.note(self.mean, made.mean);

@@ -343,6 +343,8 @@ pub struct Scope<'a> {
     pub params: &'a Params,
     /// Train or evaluate.
     pub mode: Mode,
+    /// The batch norms below the classifier: as `mode`, or `Eval` where it learns alone.
+    pub backbone: Mode,
     /// Do ReLU and residual sum inside batch norm's pass.
     pub fuse: bool,
     noted: RefCell<Vec<(Slot, Tensor)>>,
@@ -351,7 +353,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A scope with fusion.
     pub fn new(params: &'a Params, mode: Mode) -> Self {
-        Scope { params, mode, fuse: true, noted: RefCell::default() }
+        Scope { params, mode, backbone: mode, fuse: true, noted: RefCell::default() }
     }
 
     /// The tensor of an entry.

@@ -2,7 +2,8 @@
 //! 3×3, three stages of n blocks, option-A shortcuts, global average pool, linear head; parameter
 //! names as PyTorch's reference implementations have them.
 
-use super::{BatchNorm, Builder, Conv2d, Linear, Norms, Scope};
+use super::head::Classifier;
+use super::{BatchNorm, Builder, Conv2d, Head, Norms, Scope};
 use crate::error::{Error, Result, unknown};
 use crate::ops;
 use crate::tensor::Tensor;
@@ -16,15 +17,6 @@ pub const MODELS: &[(&str, usize, usize)] = &[
     ("resnet56", 9, 16),
     ("resnet110", 18, 16),
 ];
-
-/// The end of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// A linear layer.
-    Linear,
-    /// Logit Rectification: a linear layer, then batch norm without affine map over the logits.
-    Lr,
-}
 
 /// What to build.
 #[derive(Debug)]
@@ -45,8 +37,7 @@ pub struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm,
     blocks: Vec<Block>,
-    linear: Linear,
-    rectify: Option<BatchNorm>,
+    head: Classifier,
 }
 
 #[derive(Debug)]
@@ -91,10 +82,8 @@ impl ResNet {
         let conv1 = Conv2d::new(builder, "conv1", (3, *width), 3, 1);
         let bn1 = BatchNorm::new(builder, "bn1", *width, &spec.norms, false);
         let blocks = places.iter().map(|at| Block::new(builder, at, &spec.norms)).collect();
-        let linear = Linear::new(builder, "linear", width * 4, spec.classes);
-        let rectify =
-            (spec.head == Head::Lr).then(|| BatchNorm::plain(builder, "linear.bn", spec.classes));
-        Ok(ResNet { conv1, bn1, blocks, linear, rectify })
+        let head = Classifier::new(builder, spec.head, width * 4, spec.classes);
+        Ok(ResNet { conv1, bn1, blocks, head })
     }
 
     /// Images [N, 3, H, W] → logits [N, classes].
@@ -111,11 +100,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn classify(&self, scope: &Scope<'_>, maps: &Tensor) -> Result<Tensor> {
-        let logits = self.linear.forward(scope, &ops::global_avg_pool(maps)?)?;
-        match &self.rectify {
-            Some(bn) => bn.forward(scope, &logits, None, false),
-            None => Ok(logits),
-        }
+        self.head.forward(scope, &ops::global_avg_pool(maps)?)
     }
 
     /// Images [N, 3, H, W] → pooled features [N, 4·width].
@@ -143,7 +128,7 @@ impl ResNet {
     pub fn norms(&self) -> impl Iterator<Item = &BatchNorm> {
         std::iter::once(&self.bn1)
             .chain(self.blocks.iter().flat_map(|b| [&b.bn1, &b.bn2]))
-            .chain(&self.rectify)
+            .chain(self.head.norm())
     }
 }
 

@@ -29,8 +29,19 @@ pub struct BatchSource {
 #[derive(Debug)]
 struct Gather(Vec<Batch>);
 
+/// Random changes to the images of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Changes {
+    /// Pad by 4, crop at random and flip half.
+    pub crop_flip: bool,
+    /// Side of a black square at a random place; 0: none.
+    pub cutout: usize,
+    /// Tells the random numbers of two batches at the same positions apart.
+    pub draw: usize,
+}
+
 /// `n` samples at positions `step.first..` of `order` (indices into the data set): images
-/// [n, C, H, W] as floats, and labels \[n\]. `augment` pads by 4, crops at random and flips half.
+/// [n, C, H, W] as floats, changed by `changes`, and labels \[n\].
 ///
 /// # Errors
 /// A source without images.
@@ -39,7 +50,7 @@ pub fn batch(
     source: &BatchSource,
     order: &Tensor,
     n: usize,
-    augment: bool,
+    changes: Changes,
 ) -> Result<(Tensor, Tensor)> {
     if source.chunks.is_empty() || n == 0 {
         return Err(misfit("batch", "no images"));
@@ -62,7 +73,9 @@ pub fn batch(
                 std: source.std,
                 pad: 4,
                 flip: true,
-                augment,
+                augment: changes.crop_flip,
+                cutout: changes.cutout as u32,
+                draw: changes.draw as u32,
             };
             first_image += images;
             shape

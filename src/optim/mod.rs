@@ -2,4 +2,4 @@
 
 mod sgd;
 
-pub use sgd::{Alarm, Sgd, SgdOptions};
+pub use sgd::{Alarm, Learning, Sgd, SgdOptions};

@@ -7,10 +7,33 @@
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Effect, Work};
-use crate::nn::{Kind, Mode, Params, Scope};
+use crate::nn::{HEAD, HEAD_SCALES, Kind, Mode, Params, SCALE_FACTOR, Scope};
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
+
+/// Which parameters learn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Learning {
+    /// All.
+    #[default]
+    All,
+    /// The classifier's.
+    Head,
+    /// The classifier's factors on logits ([`HEAD_SCALES`]).
+    Scale,
+}
+
+impl Learning {
+    /// Whether the parameter `name` learns.
+    pub fn takes(self, name: &str) -> bool {
+        match self {
+            Learning::All => true,
+            Learning::Head => name.starts_with(HEAD),
+            Learning::Scale => HEAD_SCALES.contains(&name),
+        }
+    }
+}
 
 /// Constants of the update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +46,43 @@ pub struct SgdOptions {
     pub weight_decay: f32,
     /// ... but not of NBN's α (the reference's `-w`).
     pub spare_scale_factor: bool,
+    /// Which parameters learn; the others keep their bits.
+    pub learning: Learning,
+    /// Factor on the learning rate of the classifier's weight and bias.
+    pub head_lr: f32,
+}
+
+impl Default for SgdOptions {
+    /// Plain gradient descent on everything.
+    fn default() -> Self {
+        SgdOptions {
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            spare_scale_factor: false,
+            learning: Learning::All,
+            head_lr: 1.0,
+        }
+    }
+}
+
+impl SgdOptions {
+    /// The groups of parameters, and which one `name` belongs to.
+    fn groups(&self) -> [kernels::Group; 4] {
+        let group = |weight_decay, lr_scale| kernels::Group { weight_decay, lr_scale };
+        let decay = self.weight_decay;
+        [group(decay, 1.0), group(0.0, 1.0), group(decay, self.head_lr), group(0.0, 0.0)]
+    }
+
+    fn group_of(&self, name: &str) -> u32 {
+        match name {
+            _ if !self.learning.takes(name) => 3,
+            _ if HEAD_SCALES.contains(&name) => 0,
+            _ if name.starts_with(HEAD) => 2,
+            SCALE_FACTOR if self.spare_scale_factor => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// What the guard found, if anything.
@@ -53,9 +113,7 @@ impl Sgd {
     /// # Errors
     /// No memory.
     pub fn new(gpu: &Rc<Gpu>, params: &Params, options: SgdOptions) -> Result<Self> {
-        let spare = options.spare_scale_factor;
-        let group = |name: &str| u32::from(spare && name == crate::nn::SCALE_FACTOR);
-        let blocks = params.blocks(group);
+        let blocks = params.blocks(|name| options.group_of(name));
         Ok(Sgd {
             options,
             groups: Tensor::integers(gpu, &blocks, [blocks.len()])?,
@@ -71,15 +129,20 @@ impl Sgd {
     /// An op on the way without a gradient.
     pub fn step(&self, work: &mut Work, scope: &Scope<'_>, loss: &Tensor) -> Result<()> {
         let params = scope.params;
-        let slots: Vec<_> = params.slots(Kind::Parameter).collect();
+        let learning = self.options.learning;
+        let slots: Vec<_> = params
+            .slots(Kind::Parameter)
+            .filter(|slot| learning.takes(params.name(*slot)))
+            .collect();
         let leaves: Vec<&Tensor> = slots.iter().map(|s| params.tensor(*s)).collect();
         for (slot, gradient) in slots.iter().zip(crate::graph::grad(loss, &leaves)?) {
             if let Some(gradient) = gradient {
                 work.store(&gradient, params.twin(*slot));
             }
         }
-        for (slot, value) in scope.noted() {
-            work.store(&value, params.twin(slot));
+        let noted = scope.noted();
+        for (slot, value) in &noted {
+            work.store(value, params.twin(*slot));
         }
         let caps = &params.values.gpu().caps;
         let words = |t: &Tensor| t.shape().len() as u32;
@@ -89,22 +152,20 @@ impl Sgd {
         let (values, flag) = (&params.values, &self.flag);
         let total = words(values);
         effect("guard", kernels::guard(total, caps), &[&params.gradients, loss, flag]);
-        let decay = self.options.weight_decay;
         let update = kernels::Sgd {
             words: total,
             momentum: self.options.momentum,
             nesterov: self.options.nesterov,
-            groups: [decay, 0.0]
-                .into_iter()
-                .map(|weight_decay| kernels::Group { weight_decay, lr_scale: 1.0 })
-                .collect(),
+            groups: self.options.groups().to_vec(),
         };
         effect(
             "sgd",
             kernels::sgd(&update, caps),
             &[values, &params.gradients, &params.momentum, &self.groups, flag],
         );
-        if scope.mode == Mode::Train {
+        // Below a classifier that learns alone, statistics stay as they are.
+        let statistics = params.slots(Kind::Statistic).count();
+        if scope.mode == Mode::Train && noted.len() == statistics {
             let running = &params.running;
             let update = kernels::running_update(words(running), crate::nn::MOMENTUM, caps);
             effect("running", update, &[running, &params.batch, flag]);

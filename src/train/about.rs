@@ -37,8 +37,11 @@ pub struct About {
     pub norm: Norm,
     /// Which layers are normalized.
     pub nbn_layers: String,
-    /// linear or lr.
+    /// The classifier.
     pub head: Head,
+    /// The cosine head's factor.
+    #[serde(default = "one")]
+    pub head_scale: f32,
     /// Class names.
     pub classes: Vec<String>,
     /// Training images of each class.
@@ -59,6 +62,7 @@ impl About {
             norm: config.model.norm,
             nbn_layers: config.model.nbn_layers.clone(),
             head: config.model.head,
+            head_scale: config.model.head_scale as f32,
             classes: splits.train.classes.clone(),
             counts: splits.counts.clone(),
             shape: splits.train.shape,
@@ -86,10 +90,17 @@ impl About {
             head: match self.head {
                 Head::Linear => nn::Head::Linear,
                 Head::Lr => nn::Head::Lr,
+                Head::Cosine => nn::Head::Cosine(self.head_scale),
+                Head::Lws => nn::Head::Lws,
+                Head::DisAlign => nn::Head::DisAlign,
             },
             norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
         })
     }
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 /// A metadata entry.

@@ -17,10 +17,15 @@ use crate::data::DataSpec;
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result, unknown};
 
+mod choices;
 mod key;
 mod layers;
 mod validate;
 
+pub use choices::{
+    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, Post, Sampler, ScheduleKind,
+    StartHead, Trained,
+};
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
 
@@ -30,87 +35,10 @@ use key::Setting;
 pub const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list"];
 /// Networks that `model` can name.
 pub const MODELS: &[&str] = &["small", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"];
-/// Losses that `loss` can name.
-pub const LOSSES: &[&str] = &["ce"];
 
 const INF: f64 = f64::INFINITY;
 const NOT_NEGATIVE: Range<f64> = 0.0..INF;
 const POSITIVE: Range<f64> = 1.0..INF;
-
-/// A closed set of names: an enum, its spelling in recipes, and the list of spellings.
-macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
-        impl $name {
-            /// The spellings used in recipes and flags.
-            pub const NAMES: &[&str] = &[$($text),+];
-            /// This value's spelling.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-    };
-}
-
-choice! {
-    /// The normalisation of the network.
-    Norm {
-        /// Batch norm everywhere.
-        Bn = "bn",
-        /// Normalized batch norm in the layers that `nbn_layers` names, batch norm elsewhere.
-        Nbn = "nbn"
-    }
-}
-choice! {
-    /// Where the bias vector of a normalized batch norm starts.
-    BiasStart {
-        /// At zero, as the reference does: the first step's gradient is 10⁶ times too long, and
-        /// the direction it gives stays frozen for thousands of steps.
-        Zero = "zero",
-        /// At a small random vector, which avoids the frozen direction.
-        Random = "random"
-    }
-}
-choice! {
-    /// The classifier on top of the features.
-    Head {
-        /// A linear layer.
-        Linear = "linear",
-        /// Logit rectification: a linear layer, then batch norm without affine over the logits.
-        Lr = "lr"
-    }
-}
-choice! {
-    /// Per-class weights of the loss.
-    ClassWeights {
-        /// Every sample counts the same.
-        None = "none",
-        /// Inverse to the class's training count, scaled to a mean of one over the classes.
-        Inverse = "inverse"
-    }
-}
-choice! {
-    /// How the learning rate follows the epochs.
-    ScheduleKind {
-        /// The same rate throughout.
-        Constant = "constant",
-        /// Linear warm-up, then a factor from each milestone on.
-        WarmupSteps = "warmup-steps",
-        /// Half a cosine from the base rate to zero.
-        Cosine = "cosine"
-    }
-}
-choice! {
-    /// Random changes to training images.
-    Augment {
-        /// None: images are only normalised.
-        None = "none",
-        /// Pad by 4, crop at a random place, flip half of them.
-        Standard = "standard"
-    }
-}
 
 macro_rules! or {
     (; $default:expr) => {
@@ -239,6 +167,20 @@ recipe! {
         /// Order of the training images: as stored, or shuffled anew each epoch
         #[serde(with = "shuffle_name")]
         shuffle: Shuffle = Shuffle::Epoch, of &["none", "epoch"];
+        /// Which images an epoch draws
+        sampler: Sampler = Sampler::Instance, of Sampler::NAMES;
+        /// Share of the epochs after which the sampler holds; before it, every image once (DRS)
+        sampler_from: f64 = 0.0, in 0.0..1.0;
+        /// Consecutive draws of one class (class-aware)
+        class_draws: usize = 4, in 1.0..1025.0;
+        /// Mixing two images into one
+        mix: MixKind = MixKind::None, of MixKind::NAMES;
+        /// a of Beta(a, a), from which a mixed batch's share is drawn
+        mix_alpha: f64 = 1.0, in 1e-3..1e3;
+        /// Probability that a batch is mixed
+        mix_prob: f64 = 1.0, in 0.0..1.0000001;
+        /// Side of a black square at a random place (Cutout), in pixels; 0: none
+        cutout: usize = 0, in 0.0..4097.0;
     }
     /// `[model]`: the network and its normalisation.
     "model" model: ModelCfg {
@@ -250,17 +192,29 @@ recipe! {
         nbn_layers: String = "last-stage".into();
         /// Start of NBN's bias: zero (the reference) or small and random (no frozen direction)
         nbn_bias_start: BiasStart = BiasStart::Zero, of BiasStart::NAMES;
-        /// Classifier: linear, or with logit rectification
+        /// Classifier
         head: Head = Head::Linear, of Head::NAMES;
+        /// The cosine head's factor s
+        head_scale: f64 = 30.0, in 1e-3..1e4;
+        /// A change to the classifier after training
+        post: Post = Post::None, of Post::NAMES;
+        /// Its tau
+        post_tau: f64 = 1.0, in -100.0..100.0;
     }
     /// `[loss]`: what is minimised.
     "loss" loss: LossCfg {
-        /// Loss
-        loss: String = "ce".into(), of LOSSES;
+        /// Loss: a part that `evenkeel methods` lists
+        loss: String = "ce".into();
+        /// Its numbers, such as { gamma = 2.0 }; as a flag gamma=2.0,tau=1
+        loss_options: BTreeMap<String, f64> = BTreeMap::new();
         /// Share of the target spread over all classes
         label_smoothing: f64 = 0.0, in 0.0..1.0;
         /// Weights of the classes
         class_weights: ClassWeights = ClassWeights::None, of ClassWeights::NAMES;
+        /// beta of the effective number of samples, in weights and sampler
+        beta: f64 = 0.9999, in 0.0..1.0;
+        /// Share of the epochs after which the weights hold (DRW); 0: from the start
+        reweight_from: f64 = 0.0, in 0.0..1.0;
         /// Logit adjustment: tau * log(class share) is added to the logits; 0 turns it off
         logit_adjust: f64 = 0.0;
     }
@@ -276,6 +230,12 @@ recipe! {
         weight_decay: f64 = 2e-4;
         /// Leave NBN's scale factors out of weight decay
         no_decay_scale_factor: bool = false;
+        /// Which parameters learn
+        train_only: Trained = Trained::All, of Trained::NAMES;
+        /// Batch norms below a classifier that learns alone
+        frozen_norms: FrozenNorms = FrozenNorms::Eval, of FrozenNorms::NAMES;
+        /// Factor on the learning rate of the classifier's weight and bias
+        head_lr: f64 = 1.0, in 0.0..1e6;
     }
     /// `[schedule]`: the learning rate over the epochs (see the `schedule` module).
     "schedule" schedule: ScheduleCfg {
@@ -304,6 +264,12 @@ recipe! {
         log_steps: Option<usize> = None, in POSITIVE;
         /// Checkpoint to take the initial weights from
         init: Option<PathBuf> = None;
+        /// Recipe to train first, whose result this one starts from (two stages)
+        after: Option<String> = None;
+        /// Epochs of that recipe; unset: its own
+        after_epochs: Option<usize> = None, in POSITIVE;
+        /// Classifier at the start, beside init or after
+        start_head: StartHead = StartHead::Keep, of StartHead::NAMES;
         /// Adapter, by number or part of its name
         device: Option<String> = None;
         /// Drop an epoch's last batch if it is not full
@@ -385,7 +351,7 @@ impl Config {
         }
     }
 
-    fn parse(text: &str, origin: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str, origin: &str) -> Result<Self> {
         let syntax = |e: toml::de::Error| Error::usage(format!("{origin}: {e}"));
         // Twice: the first form knows where each key stands, the second its value.
         let spans = toml::de::DeTable::parse(text).map_err(syntax)?;
@@ -401,6 +367,11 @@ impl Config {
         let mut tables = Self::default().tables()?;
         for (section, content) in spans.get_ref() {
             let name = section.get_ref().as_ref();
+            // What a recipe says of its method decides nothing.
+            if name == "method" {
+                super::recipes::of_text(text, origin)?;
+                continue;
+            }
             let Some(entries) = content.get_ref().as_table().filter(|_| is_section(name)) else {
                 return Err(wrong_section(&at(section.span()), name));
             };

@@ -4,7 +4,7 @@
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Slice};
-use crate::ops::{BatchSource, batch};
+use crate::ops::{BatchSource, Changes, batch};
 use crate::tensor::{DType, Tensor};
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ pub struct DeviceSet {
     gpu: Rc<Gpu>,
     source: BatchSource,
     order: Tensor,
+    others: Tensor,
     predictions: Tensor,
     len: usize,
 }
@@ -23,6 +24,14 @@ impl DeviceSet {
     /// # Errors
     /// An empty set, or no memory.
     pub fn upload(gpu: &Rc<Gpu>, data: &Dataset) -> Result<Self> {
+        Self::with_room(gpu, data, data.labels.len())
+    }
+
+    /// Uploads `data`, with room for orders of `positions`.
+    ///
+    /// # Errors
+    /// As [`DeviceSet::upload`].
+    pub fn with_room(gpu: &Rc<Gpu>, data: &Dataset, positions: usize) -> Result<Self> {
         let len = data.labels.len();
         if len == 0 {
             return Err(Error::Failure(format!("{}: no images", data.name)));
@@ -48,7 +57,8 @@ impl DeviceSet {
             chunks.push(Tensor::from_slice(gpu, whole, [count * words], DType::U32));
             images.push(count);
         }
-        let order: Vec<u32> = (0..len as u32).collect();
+        let room = positions.max(len);
+        let order: Vec<u32> = (0..room as u32).map(|i| i.min(len as u32 - 1)).collect();
         Ok(DeviceSet {
             gpu: gpu.clone(),
             source: BatchSource {
@@ -59,16 +69,27 @@ impl DeviceSet {
                 mean: data.mean,
                 std: data.std,
             },
-            order: Tensor::integers(gpu, &order, [len])?,
-            predictions: Tensor::integers(gpu, &order, [len])?,
+            order: Tensor::integers(gpu, &order, [room])?,
+            others: Tensor::integers(gpu, &order, [room])?,
+            predictions: Tensor::integers(gpu, &order, [room])?,
             len,
         })
     }
 
-    /// Sets the order of the next epoch: indices into the set, as many as it has images.
+    /// Sets the order of the next epoch: indices into the set, at most as many as there is room for.
     pub fn set_order(&self, order: &[u32]) {
-        if let Some(slice) = self.order.leaf() {
-            self.gpu.write(slice, order);
+        self.write(&self.order, order);
+    }
+
+    /// Sets the order of the images that others are mixed with (CMO).
+    pub fn set_others(&self, order: &[u32]) {
+        self.write(&self.others, order);
+    }
+
+    fn write(&self, into: &Tensor, order: &[u32]) {
+        if let Some(slice) = into.leaf() {
+            let words = order.len().min(slice.words);
+            self.gpu.write(&Slice { words, ..slice.clone() }, &order[..words]);
         }
     }
 
@@ -93,7 +114,7 @@ impl DeviceSet {
     /// A lost device.
     pub fn read_predictions(&self, count: usize) -> Result<Vec<u32>> {
         let Some(slice) = self.predictions.leaf() else { return Ok(Vec::new()) };
-        self.gpu.read(&Slice { words: count.min(self.len), ..slice.clone() })
+        self.gpu.read(&Slice { words: count.min(slice.words), ..slice.clone() })
     }
 
     /// Tells this set's plans from another's.
@@ -105,7 +126,15 @@ impl DeviceSet {
     ///
     /// # Errors
     /// A batch of none.
-    pub fn batch(&self, n: usize, augment: bool) -> Result<(Tensor, Tensor)> {
-        batch(&self.gpu, &self.source, &self.order, n, augment)
+    pub fn batch(&self, n: usize, changes: Changes) -> Result<(Tensor, Tensor)> {
+        batch(&self.gpu, &self.source, &self.order, n, changes)
+    }
+
+    /// A traced batch of the images that others are mixed with.
+    ///
+    /// # Errors
+    /// A batch of none.
+    pub fn other_batch(&self, n: usize, changes: Changes) -> Result<(Tensor, Tensor)> {
+        batch(&self.gpu, &self.source, &self.others, n, Changes { draw: 1, ..changes })
     }
 }

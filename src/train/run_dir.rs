@@ -63,7 +63,7 @@ impl RunDir {
                 fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
                 path.to_path_buf()
             }
-            None => new_folder(Path::new("runs"), config)?,
+            None => Self::new_folder(config)?,
         };
         let run = Self::locked(path)?;
         if let Some(mark) = MARKS.iter().find(|mark| run.path.join(mark).exists()) {
@@ -77,6 +77,14 @@ impl RunDir {
         write_atomic(&run.path.join(CONFIG), config.to_toml()?.as_bytes())?;
         run.make_checkpoint_folder()?;
         Ok(run)
+    }
+
+    /// Makes the first free folder `runs/<dataset>-<model>-<norm>-<n>` of the current one.
+    ///
+    /// # Errors
+    /// A folder that cannot be made.
+    pub fn new_folder(config: &Config) -> Result<PathBuf> {
+        new_folder(Path::new("runs"), config)
     }
 
     /// Opens and locks the folder of an earlier run.

@@ -1,47 +1,19 @@
 //! A network on the device with its plans: one for each batch size of training and of evaluation,
 //! all in one workspace.
 
-use super::config::{ClassWeights, LossCfg};
+use super::config::MixKind;
 use super::device_set::DeviceSet;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
+use crate::loss::{Objective, ObjectiveSpec};
 use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
-use crate::ops::{self, CrossEntropy};
+use crate::ops::{self, Changes};
 use crate::optim::{Sgd, SgdOptions};
 use crate::tensor::Tensor;
 use evenkeel_kernels::softmax_ce::argmax_store;
 use std::collections::HashMap;
 use std::rc::Rc;
-
-/// The loss of a run.
-#[derive(Clone, Debug, Default)]
-pub struct LossSpec {
-    /// Weight of each class.
-    pub weights: Option<Vec<f32>>,
-    /// Added to each class's logit in training.
-    pub offsets: Option<Vec<f32>>,
-    /// Share of the target spread over all classes.
-    pub label_smoothing: f32,
-}
-
-impl LossSpec {
-    /// Class weights and logit offsets from the training counts.
-    pub fn new(config: &LossCfg, counts: &[usize]) -> Self {
-        let total: usize = counts.iter().sum();
-        let weights = (config.class_weights == ClassWeights::Inverse).then(|| {
-            let inverse: Vec<f64> = counts.iter().map(|c| 1.0 / (*c).max(1) as f64).collect();
-            let mean = inverse.iter().sum::<f64>() / inverse.len() as f64;
-            inverse.iter().map(|w| (w / mean) as f32).collect()
-        });
-        let tau = config.logit_adjust;
-        let offsets = (tau != 0.0).then(|| {
-            let share = |c: &usize| (*c).max(1) as f64 / total as f64;
-            counts.iter().map(|c| (tau * share(c).ln()) as f32).collect()
-        });
-        LossSpec { weights, offsets, label_smoothing: config.label_smoothing as f32 }
-    }
-}
 
 /// What a plan is for: a set, a batch size, and training with or without augmentation or evaluation.
 type Key = (u64, usize, Use);
@@ -50,12 +22,6 @@ type Key = (u64, usize, Use);
 enum Use {
     Train { augment: bool },
     Classify,
-}
-
-struct Loss {
-    weights: Option<Tensor>,
-    offsets: Option<Tensor>,
-    label_smoothing: f32,
 }
 
 /// A network, its optimizer and its plans.
@@ -67,7 +33,14 @@ pub struct Session {
     pub params: Params,
     /// The optimizer.
     pub sgd: Sgd,
-    loss: Loss,
+    /// What is minimised.
+    pub objective: Objective,
+    /// How two images of a training batch become one.
+    pub mix: MixKind,
+    /// Side of a black square in training images; 0: none.
+    pub cutout: usize,
+    /// The batch norms below the classifier in training.
+    pub backbone: Mode,
     workspace: Workspace,
     plans: HashMap<Key, Plan>,
     /// Do ReLU and residual sums in batch norm's pass.
@@ -82,7 +55,7 @@ impl Session {
     pub fn new(
         gpu: &Rc<Gpu>,
         spec: &Spec<'_>,
-        loss: &LossSpec,
+        loss: &ObjectiveSpec,
         optimizer: SgdOptions,
         seed: u64,
     ) -> Result<Self> {
@@ -90,14 +63,11 @@ impl Session {
         let model = ResNet::new(&mut builder, spec)?;
         let params = Params::new(gpu, builder, seed)?;
         let sgd = Sgd::new(gpu, &params, optimizer)?;
-        let vector =
-            |v: &Option<Vec<f32>>| v.as_ref().map(|v| Tensor::new(gpu, v, [v.len()])).transpose();
         Ok(Session {
-            loss: Loss {
-                weights: vector(&loss.weights)?,
-                offsets: vector(&loss.offsets)?,
-                label_smoothing: loss.label_smoothing,
-            },
+            objective: Objective::new(gpu, loss)?,
+            mix: MixKind::None,
+            cutout: 0,
+            backbone: Mode::Train,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
             model,
@@ -118,14 +88,24 @@ impl Session {
         if !self.plans.contains_key(&key) {
             let mut scope = Scope::new(&self.params, Mode::Train);
             scope.fuse = self.fuse;
-            let (x, labels) = set.batch(n, augment)?;
-            let logits = self.model.forward(&scope, &x)?;
-            let options = CrossEntropy {
-                weights: self.loss.weights.as_ref(),
-                offsets: self.loss.offsets.as_ref(),
-                label_smoothing: self.loss.label_smoothing,
+            scope.backbone = self.backbone;
+            let changes = Changes { crop_flip: augment, cutout: self.cutout, draw: 0 };
+            let (x, labels) = set.batch(n, changes)?;
+            let cut = self.mix != MixKind::Mixup;
+            let mixed = match self.mix {
+                MixKind::None => None,
+                MixKind::Mixup | MixKind::CutMix => Some(ops::mix(&x, &x, &labels, cut)?),
+                MixKind::Cmo => {
+                    let (others, other_labels) = set.other_batch(n, changes)?;
+                    Some(ops::mix(&x, &others, &other_labels, cut)?)
+                }
             };
-            let loss = ops::cross_entropy(&logits, &labels, &options)?;
+            let images = mixed.as_ref().map_or(&x, |m| &m.x);
+            let logits = self.model.forward(&scope, images)?;
+            let loss = match &mixed {
+                None => self.objective.of(&logits, &labels)?,
+                Some(m) => self.objective.of_mixed(&logits, [&labels, &m.labels], &m.share)?,
+            };
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
             work.effect(predict(&self.gpu, &logits, set.predictions()));
@@ -139,7 +119,7 @@ impl Session {
         let key = (set.key(), n, Use::Classify);
         if !self.plans.contains_key(&key) {
             let scope = Scope::new(&self.params, Mode::Eval);
-            let (x, _) = set.batch(n, false)?;
+            let (x, _) = set.batch(n, Changes::default())?;
             let logits = self.model.forward(&scope, &x)?;
             let mut work = Work::new();
             work.effect(predict(&self.gpu, &logits, set.predictions()));
@@ -179,7 +159,7 @@ impl Session {
         for first in (0..set.len()).step_by(batch_size) {
             let n = batch_size.min(set.len() - first);
             let scope = Scope::new(&self.params, Mode::Eval);
-            let (x, _) = set.batch(n, false)?;
+            let (x, _) = set.batch(n, Changes::default())?;
             let logits = self.model.forward(&scope, &x)?;
             let mut work = Work::new();
             work.keep(&logits);
@@ -207,7 +187,7 @@ impl Session {
             let n = batch_size.min(count - first);
             if made.as_ref().is_none_or(|(size, ..)| *size != n) {
                 let scope = Scope::new(&self.params, Mode::Eval);
-                let (x, _) = set.batch(n, false)?;
+                let (x, _) = set.batch(n, Changes::default())?;
                 let maps = self.model.maps(&scope, &x)?;
                 let logits = self.model.classify(&scope, &maps)?;
                 let mut work = Work::new();

@@ -6,23 +6,25 @@
 
 use super::about::{About, Position, at_file, floats, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, Config};
+use super::config::{Augment, Config, MixKind, StartHead};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::features;
 use super::fingerprint::Fingerprint;
 use super::inside::{Inside, Watch};
+use super::mixing::Mixing;
 use super::metrics::{Confusion, Summary};
 use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
-use super::session::{LossSpec, Session};
-use super::trace;
-use crate::data::{self, Splits, sampler::epoch_order};
+use super::session::Session;
+use super::{parts, post, trace};
+use crate::data::sampler::{Pool, Rule, epoch_order};
+use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform, mib};
-use crate::nn::MOMENTUM_PREFIX;
-use crate::optim::{Alarm, Sgd, SgdOptions};
+use crate::nn::{HEAD, MOMENTUM_PREFIX, Named};
+use crate::optim::{Alarm, Sgd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// How a run is started and shown.
+#[derive(Clone)]
 pub struct Options {
     /// The run's folder; a new one under `runs/` without it.
     pub out: Option<PathBuf>,
@@ -107,10 +110,13 @@ struct Trainer<'a> {
     session: Session,
     at: Position,
     looked: u32,
+    batch: usize,
     summary: Option<Summary>,
     progress: Progress,
     events: EventWriter,
     watch: Watch,
+    mixing: Mixing,
+    pool: Pool,
 }
 
 impl<'a> Trainer<'a> {
@@ -122,20 +128,21 @@ impl<'a> Trainer<'a> {
         run: RunDir,
     ) -> Result<Self> {
         let about = About::new(config, &splits);
-        let loss = LossSpec::new(&config.loss, &splits.counts);
-        let sgd = SgdOptions {
-            momentum: config.optim.momentum as f32,
-            nesterov: config.optim.nesterov,
-            weight_decay: config.optim.weight_decay as f32,
-            spare_scale_factor: config.optim.no_decay_scale_factor,
-        };
+        let (loss, sgd) = (parts::objective(config, &splits.counts), parts::optimizer(config));
         let seed = config.train.seed;
         let spec = about.spec(config.model.nbn_bias_start)?;
-        let session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
-        let train = DeviceSet::upload(&gpu, &splits.train)?;
-        let test = DeviceSet::upload(&gpu, &splits.test)?;
+        let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
+        session.mix = config.input.mix;
+        session.cutout = config.input.cutout;
+        session.backbone = parts::backbone(config);
         let epochs = config.train.epochs;
-        let all = steps_in_epoch(config, train.len()) * epochs;
+        let pool = Pool::new(&splits.train.labels, splits.train.classes.len());
+        let lengths: Vec<usize> =
+            (0..epochs).map(|e| pool.epoch_len(parts::sampler(config, e))).collect();
+        let room = lengths.iter().copied().max().unwrap_or(0);
+        let train = DeviceSet::with_room(&gpu, &splits.train, room)?;
+        let test = DeviceSet::upload(&gpu, &splits.test)?;
+        let all: usize = lengths.iter().map(|n| steps_in_epoch(config, *n)).sum();
         let total = config.train.max_steps.map_or(all, |m| m.min(all));
         let display = if options.json && config.train.log_steps.is_some() {
             Display::detect(true, None)
@@ -155,10 +162,13 @@ impl<'a> Trainer<'a> {
             session,
             at: Position::default(),
             looked: 0,
+            batch: 1,
             summary: None,
             progress: Progress::new(display, total, epochs),
             events,
             watch,
+            mixing: Mixing::new(&config.input, seed, epochs)?,
+            pool,
             splits,
             gpu,
         })
@@ -173,11 +183,7 @@ impl<'a> Trainer<'a> {
             if let Some(init) = &self.config.train.init {
                 let file = Checkpoint::load(init)?;
                 self.at.tracked = tracked(&file);
-                let tensors: Vec<_> = floats(&file)
-                    .into_iter()
-                    .filter(|(name, ..)| !name.starts_with(MOMENTUM_PREFIX))
-                    .collect();
-                self.session.params.import(&tensors).map_err(|e| at_file(init, e))?;
+                self.take(floats(&file)).map_err(|e| at_file(init, e))?;
             }
             return self.first_plan();
         }
@@ -207,11 +213,25 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Takes the parameters of a checkpoint; a classifier's that it lacks, or all of the classifier's with
+    /// `start_head = "fresh"`, stay as the seed made them.
+    fn take(&self, mut tensors: Vec<Named>) -> Result<()> {
+        let fresh = self.config.train.start_head == StartHead::Fresh;
+        tensors.retain(|(name, ..)| {
+            !name.starts_with(MOMENTUM_PREFIX) && !(fresh && name.starts_with(HEAD))
+        });
+        let own = self.session.params.export(false)?;
+        let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
+        let missing: Vec<_> =
+            own.into_iter().filter(|(n, ..)| n.starts_with(HEAD) && lacks(n)).collect();
+        self.session.params.import(&[tensors, missing].concat())
+    }
+
     /// Plans the first step before anything is written, so that a batch that does not fit is told
     /// at once.
     fn first_plan(&mut self) -> Result<()> {
         let augment = self.config.input.augment == Augment::Standard;
-        let n = self.config.train.batch_size.min(self.train.len());
+        let n = self.config.train.batch_size.min(self.pool.epoch_len(parts::sampler(self.config, 0)));
         self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 
@@ -231,12 +251,19 @@ impl<'a> Trainer<'a> {
     fn epoch(&mut self) -> Result<bool> {
         let began = Instant::now();
         let (config, epoch) = (self.config, self.at.epoch);
-        let n = self.train.len();
-        let order = epoch_order(n, config.train.seed, epoch as u64, config.input.shuffle);
+        let order = self.order(epoch);
+        let n = order.len();
         self.train.set_order(&order);
+        if config.input.mix == MixKind::Cmo {
+            let (seed, epoch) = (config.train.seed, epoch as u64);
+            // Drawn by 1/n of the class for each image: every class as often.
+            self.train.set_others(&self.pool.epoch(Rule::Power(0.0), !seed, epoch, 0.0));
+        }
+        self.session.objective.weigh(parts::weighted(config, epoch));
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
         let batch = config.train.batch_size.min(n);
+        self.batch = batch;
         let end = if config.train.drop_last { n / batch * batch } else { n };
         let images = end - self.at.seen;
         let noted = self.at.seen;
@@ -262,7 +289,7 @@ impl<'a> Trainer<'a> {
                 self.gpu.lose();
             }
             let now = batch.min(end - self.at.seen);
-            let step = self.uniform(lr, self.at.step, self.at.seen);
+            let step = self.uniform(lr, self.at.step, self.at.seen, now);
             self.session.train_plan(&self.train, now, augment)?.run(&step)?;
             self.gpu.throttle()?;
             self.at.step += 1;
@@ -280,16 +307,32 @@ impl<'a> Trainer<'a> {
         Ok(config.train.max_steps.is_some_and(|m| self.at.step as usize >= m))
     }
 
-    /// What the kernels are told of step `step`, whose batch begins at position `first`.
-    fn uniform(&self, lr: f64, step: u32, first: usize) -> StepUniform {
+    /// The images of an epoch in order.
+    fn order(&self, epoch: usize) -> Vec<u32> {
+        let (config, seed) = (self.config, self.config.train.seed);
+        match parts::sampler(config, epoch) {
+            Rule::Instance => {
+                epoch_order(self.train.len(), seed, epoch as u64, config.input.shuffle)
+            }
+            rule => {
+                let progress = epoch as f64 / (config.train.epochs - 1).max(1) as f64;
+                self.pool.epoch(rule, seed, epoch as u64, progress)
+            }
+        }
+    }
+
+    /// What the kernels are told of step `step`, whose batch of `n` begins at position `first`.
+    fn uniform(&self, lr: f64, step: u32, first: usize, n: usize) -> StepUniform {
         let seed = self.config.train.seed;
+        let (lambda, shift) = self.mixing.draw(self.at.epoch, step, n);
         StepUniform {
             learning_rate: lr as f32,
             step,
             epoch: self.at.epoch as u32,
             first: first as u32,
             seed: [seed as u32, (seed >> 32) as u32],
-            reserved: [0; 2],
+            lambda,
+            shift,
         }
     }
 
@@ -313,7 +356,7 @@ impl<'a> Trainer<'a> {
             return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
-        let batch = self.config.train.batch_size.min(self.train.len());
+        let batch = self.batch;
         let steps = losses.len();
         for (i, loss) in losses.iter().enumerate() {
             let step = self.looked + i as u32 + 1;
@@ -341,11 +384,11 @@ impl<'a> Trainer<'a> {
     /// Replays the step of the alarm, which nothing was updated in or after. It is one of the epoch
     /// under way: an epoch ends with a look.
     fn trace(&mut self, alarm: &Alarm, lr: f64) -> Result<String> {
-        let batch = self.config.train.batch_size.min(self.train.len());
+        let batch = self.batch;
         let since = (self.at.step - alarm.step) as usize;
         let first = (self.at.seen.div_ceil(batch) - since) * batch;
         let n = batch.min(self.at.seen - first);
-        let step = self.uniform(lr, alarm.step, first);
+        let step = self.uniform(lr, alarm.step, first, n);
         let augment = self.config.input.augment == Augment::Standard;
         let plan = self.session.train_plan(&self.train, n, augment)?;
         let culprit = plan.trace(&step)?;
@@ -367,6 +410,9 @@ impl<'a> Trainer<'a> {
         let last = epoch + 1 == self.config.train.epochs;
         let loss = self.at.loss_sum / seen as f64;
         let accuracy = self.at.correct as f64 / seen as f64;
+        if last {
+            self.edit_head()?;
+        }
         let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
         let confusion = if evaluate { Some(self.evaluate()?) } else { None };
         let summary = confusion.as_ref().map(|c| c.summary(&self.about.counts)).transpose()?;
@@ -412,6 +458,13 @@ impl<'a> Trainer<'a> {
             self.run.save_best(&self.checkpoint(false)?)?;
         }
         self.save()
+    }
+
+    /// What the recipe does to the classifier after training.
+    fn edit_head(&mut self) -> Result<()> {
+        let set = (&self.train, self.splits.train.labels.as_slice());
+        let batch = self.config.train.batch_size;
+        post::edit(&mut self.session, &self.config.model, &self.splits.counts, set, batch)
     }
 
     fn inside(&self) -> Result<Inside> {

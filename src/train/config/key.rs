@@ -1,5 +1,6 @@
 //! One setting: its kind of value, and the check that names what is allowed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub enum Kind {
     Ints,
     /// Numbers: a list in a file, separated by commas in a flag.
     Floats,
+    /// Numbers by name: `{ gamma = 2.0 }` in a file, `gamma=2.0` in a flag.
+    Named,
 }
 
 /// The kind of a Rust type, for settings that are not a choice of names.
@@ -34,7 +37,7 @@ macro_rules! kinds {
     ($($ty:ty => $kind:ident),+) => { $(impl Setting for $ty { const KIND: Kind = Kind::$kind; })+ };
 }
 kinds! { bool => Bool, usize => Int, u64 => Int, u32 => Int, f64 => Float, String => Text,
-PathBuf => Text, Vec<usize> => Ints, Vec<f64> => Floats }
+PathBuf => Text, Vec<usize> => Ints, Vec<f64> => Floats, BTreeMap<String, f64> => Named }
 impl<T: Setting> Setting for Option<T> {
     const KIND: Kind = T::KIND;
 }
@@ -77,12 +80,21 @@ impl Key {
     pub(super) fn read(&self, text: &str) -> Value {
         let number = |t: &str| match (self.kind, t.trim().parse::<i64>(), t.trim().parse::<f64>()) {
             (_, Ok(int), _) => Value::Integer(int),
-            (Kind::Float | Kind::Floats, _, Ok(float)) => Value::Float(float),
+            (Kind::Float | Kind::Floats | Kind::Named, _, Ok(float)) => Value::Float(float),
             _ => Value::String(t.to_string()),
         };
         match self.kind {
             Kind::Int | Kind::Float => number(text),
             Kind::Ints | Kind::Floats => Value::Array(text.split(',').map(number).collect()),
+            Kind::Named => {
+                let pair = |t: &str| {
+                    let (name, value) = t.split_once('=')?;
+                    Some((name.trim().to_string(), number(value)))
+                };
+                let named: Option<toml::Table> =
+                    text.split(',').filter(|t| !t.trim().is_empty()).map(pair).collect();
+                named.map_or(Value::String(text.into()), Value::Table)
+            }
             Kind::Bool => text.parse().map_or(Value::String(text.into()), Value::Boolean),
             Kind::Text | Kind::Choice(_) => Value::String(text.to_string()),
         }
@@ -118,6 +130,15 @@ impl Key {
             }
             (Kind::Ints, Value::Array(items)) => each(items, Kind::Int),
             (Kind::Floats, Value::Array(items)) => each(items, Kind::Float),
+            (Kind::Named, Value::Table(items)) => {
+                let key = Key { kind: Kind::Float, range: f64::MIN..f64::INFINITY, ..self.clone() };
+                let items: Result<toml::Table> = items
+                    .iter()
+                    .map(|(k, v)| Ok((k.clone(), key.check(&format!("{label}: {k}"), v)?)))
+                    .collect();
+                Ok(Value::Table(items?))
+            }
+            (Kind::Named, _) => expected("numbers by name, such as gamma=2.0"),
             (Kind::Bool, _) => expected("true or false"),
             (Kind::Int, _) => expected("a whole number"),
             (Kind::Float, _) => expected("a number"),

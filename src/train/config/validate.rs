@@ -1,7 +1,12 @@
 //! The check of a whole recipe: every value, then the values against each other.
 
-use super::{Config, Head, KEYS, NbnLayers};
+use super::{
+    ClassWeights, Config, FrozenNorms, Head, KEYS, MixKind, NbnLayers, Post, Sampler, StartHead,
+    Trained,
+};
+use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
+use crate::loss::{self, Form};
 
 impl Config {
     /// Checks every value, and the values against each other.
@@ -19,6 +24,9 @@ impl Config {
         NbnLayers::parse(&self.model.nbn_layers)?;
         self.validate_data()?;
         self.validate_training()?;
+        self.validate_loss()?;
+        self.validate_sampling()?;
+        self.validate_stages()?;
         self.schedule.validate(self.train.epochs)
     }
 
@@ -60,5 +68,104 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    fn validate_loss(&self) -> Result<()> {
+        let wrong = |text: String| Err(Error::usage(text));
+        let cfg = &self.loss;
+        let definition = loss::find(&cfg.loss)?;
+        definition.values(&cfg.loss_options)?;
+        let name = definition.name;
+        if definition.cosine && self.model.head != Head::Cosine {
+            return wrong(format!(
+                "loss {name} is defined on cosines: give --head cosine, not {}",
+                self.model.head.name()
+            ));
+        }
+        if matches!(definition.form, Form::Rows(_)) {
+            for (key, on) in
+                [("label_smoothing", cfg.label_smoothing), ("logit_adjust", cfg.logit_adjust)]
+            {
+                if on != 0.0 {
+                    return wrong(format!(
+                        "{key} belongs to losses that are a cross-entropy of changed logits, which {name} is not"
+                    ));
+                }
+            }
+        }
+        let adjusts = ["balanced-softmax", "logit-adjustment"].contains(&name);
+        if adjusts && cfg.logit_adjust != 0.0 {
+            return wrong(format!(
+                "loss {name} adjusts logits by the class counts already; leave logit_adjust out"
+            ));
+        }
+        if cfg.reweight_from > 0.0 && cfg.class_weights == ClassWeights::None {
+            return wrong(
+                "reweight_from defers class weights, but there are none: give --class-weights".into(),
+            );
+        }
+        Ok(())
+    }
+
+    fn validate_sampling(&self) -> Result<()> {
+        let wrong = |text: String| Err(Error::usage(text));
+        let input = &self.input;
+        if input.sampler != Sampler::Instance && input.shuffle == Shuffle::None {
+            return wrong(format!(
+                "sampler {} draws at random, which contradicts shuffle = \"none\"",
+                input.sampler.name()
+            ));
+        }
+        if input.sampler == Sampler::Instance && input.sampler_from > 0.0 {
+            return wrong("sampler_from defers a sampler, but there is none: give --sampler".into());
+        }
+        if input.mix == MixKind::None && input.mix_prob < 1.0 {
+            return wrong("mix_prob is the probability of mixing: give --mix".into());
+        }
+        if input.mix != MixKind::None && self.train.batch_size < 2 {
+            return wrong("mixing needs a batch_size of at least 2".into());
+        }
+        Ok(())
+    }
+
+    fn validate_stages(&self) -> Result<()> {
+        let wrong = |text: String| Err(Error::usage(text));
+        let (head, learning) = (self.model.head, self.optim.train_only);
+        let begins = self.train.init.is_some() || self.train.after.is_some();
+        if learning != Trained::All && !begins {
+            return wrong(format!(
+                "train_only = \"{}\" leaves the other parameters as they start: give --init CHECKPOINT or --after RECIPE",
+                learning.name()
+            ));
+        }
+        if learning == Trained::Scale && !matches!(head, Head::Lws | Head::DisAlign) {
+            return wrong(format!(
+                "train_only = \"scale\" trains the factors of head lws or disalign, but head is {}",
+                head.name()
+            ));
+        }
+        let frozen = learning != Trained::All && self.optim.frozen_norms == FrozenNorms::Eval;
+        if head == Head::Lr && frozen {
+            return wrong(
+                "head lr keeps statistics of its own: with train_only give --frozen-norms shift".into(),
+            );
+        }
+        if learning == Trained::All && self.optim.frozen_norms != FrozenNorms::Eval {
+            return wrong("frozen_norms is about a classifier that learns alone: give --train-only".into());
+        }
+        if self.train.start_head == StartHead::Fresh && !begins {
+            return wrong("start_head = \"fresh\" belongs beside --init or --after".into());
+        }
+        if self.train.after_epochs.is_some() && self.train.after.is_none() {
+            return wrong("after_epochs is about the recipe that --after names".into());
+        }
+        if self.model.post != Post::None && head != Head::Linear {
+            return wrong(format!(
+                "post {} edits a linear head's weight and bias, but head is {}",
+                self.model.post.name(),
+                head.name()
+            ));
+        }
+        Ok(())
     }
 }

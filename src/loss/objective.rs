@@ -1,0 +1,197 @@
+//! The objective of a run: a loss with its options, class weights, logit offsets and smoothing, put
+//! together for one or, in a mixed batch, two sets of labels.
+//!
+//! L = Σ_i v_{y_i} ℓ_i / Σ_i v_{y_i}; in a mixed batch λ·L(y) + (1 − λ)·L(y of the partners).
+
+use super::{Definition, Form, Input, find};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::ops::{self, CrossEntropy};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How the classes are weighted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weights {
+    /// 1 each.
+    Even,
+    /// ∝ n^−power, scaled to a mean of 1.
+    Power(f64),
+    /// ∝ (1 − β) / (1 − β^n), scaled to a mean of 1 (Cui et al., 2019).
+    Effective(f64),
+}
+
+impl Weights {
+    /// The weight of each class.
+    pub fn of(self, counts: &[usize]) -> Vec<f32> {
+        let weight = |n: &usize| {
+            let n = (*n).max(1) as f64;
+            match self {
+                Weights::Even => 1.0,
+                Weights::Power(p) => n.powf(-p),
+                // 1 − β^n without cancellation
+                Weights::Effective(beta) => (1.0 - beta) / -(n * beta.ln()).exp_m1(),
+            }
+        };
+        let all: Vec<f64> = counts.iter().map(weight).collect();
+        let mean = all.iter().sum::<f64>() / all.len().max(1) as f64;
+        all.iter().map(|w| (w / mean) as f32).collect()
+    }
+}
+
+/// What a recipe says of the loss.
+#[derive(Clone, Debug)]
+pub struct ObjectiveSpec {
+    /// The loss's name.
+    pub loss: String,
+    /// Its options.
+    pub options: BTreeMap<String, f64>,
+    /// Training images of each class.
+    pub counts: Vec<usize>,
+    /// Class weights.
+    pub weights: Weights,
+    /// τ·log π_j is added to every row.
+    pub logit_adjust: f64,
+    /// Share of the target spread over all classes.
+    pub label_smoothing: f32,
+    /// The head's factor on cosines.
+    pub scale: f32,
+}
+
+impl Default for ObjectiveSpec {
+    /// Plain cross-entropy, which needs no counts.
+    fn default() -> Self {
+        ObjectiveSpec {
+            loss: "ce".into(),
+            options: BTreeMap::new(),
+            counts: Vec::new(),
+            weights: Weights::Even,
+            logit_adjust: 0.0,
+            label_smoothing: 0.0,
+            scale: 1.0,
+        }
+    }
+}
+
+/// A loss on a device.
+pub struct Objective {
+    gpu: Rc<Gpu>,
+    definition: &'static Definition,
+    options: BTreeMap<&'static str, f64>,
+    spec: ObjectiveSpec,
+    weights: Option<Tensor>,
+}
+
+impl Objective {
+    /// The objective of `spec`; its class weights hold at once.
+    ///
+    /// # Errors
+    /// An unknown loss or option, or no memory.
+    pub fn new(gpu: &Rc<Gpu>, spec: &ObjectiveSpec) -> Result<Self> {
+        let definition = find(&spec.loss)?;
+        let weights = match spec.weights {
+            Weights::Even => None,
+            other => Some(Tensor::new(gpu, &other.of(&spec.counts), [spec.counts.len()])?),
+        };
+        Ok(Objective {
+            gpu: gpu.clone(),
+            definition,
+            options: definition.values(&spec.options)?,
+            spec: spec.clone(),
+            weights,
+        })
+    }
+
+    /// Turns the class weights on, or off (deferred re-weighting): plans made before follow.
+    pub fn weigh(&self, on: bool) {
+        if let Some(slice) = self.weights.as_ref().and_then(Tensor::leaf) {
+            let weights = if on { self.spec.weights } else { Weights::Even };
+            self.gpu.write(slice, &weights.of(&self.spec.counts));
+        }
+    }
+
+    /// The loss of `logits` [N, C] against `labels` \[N\]: \[1\].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn of(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let ObjectiveSpec { counts, scale, .. } = &self.spec;
+        let input = Input { logits, labels, counts, scale: *scale, options: &self.options };
+        match self.definition.form {
+            Form::CrossEntropy(adjust) => {
+                let adjusted = adjust(&input)?;
+                let offsets = self.offsets(adjusted.offsets)?;
+                let options = CrossEntropy {
+                    weights: self.weights.as_ref(),
+                    offsets: offsets.as_ref(),
+                    label_smoothing: self.spec.label_smoothing,
+                };
+                ops::cross_entropy(&adjusted.logits, labels, &options)
+            }
+            Form::Rows(rows) => {
+                let losses = rows(&input)?;
+                let Some(weights) = &self.weights else {
+                    return ops::reshape(&ops::mean(&losses, &[], true)?, [1]);
+                };
+                let hot = ops::one_hot(labels, counts.len())?;
+                let own = ops::sum(&ops::binary("mul", &hot, weights)?, &[1], false)?;
+                let sum = ops::sum(&ops::binary("mul", &losses, &own)?, &[], true)?;
+                ops::binary("div", &sum, &ops::sum(&own, &[], true)?)
+            }
+        }
+    }
+
+    /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn of_mixed(
+        &self,
+        logits: &Tensor,
+        [labels, others]: [&Tensor; 2],
+        share: &Tensor,
+    ) -> Result<Tensor> {
+        let own = ops::binary("mul", &self.of(logits, labels)?, share)?;
+        let rest = ops::binary("sub", &ops::fill(&self.gpu, [1], 1.0), share)?;
+        ops::binary("add", &own, &ops::binary("mul", &self.of(logits, others)?, &rest)?)
+    }
+
+    /// The loss's own offsets and the recipe's logit adjustment.
+    fn offsets(&self, own: Option<Vec<f64>>) -> Result<Option<Tensor>> {
+        let (tau, counts) = (self.spec.logit_adjust, &self.spec.counts);
+        if own.is_none() && tau == 0.0 {
+            return Ok(None);
+        }
+        let total = counts.iter().sum::<usize>() as f64;
+        let own = own.unwrap_or_else(|| vec![0.0; counts.len()]);
+        let offsets: Vec<f32> = own
+            .iter()
+            .zip(counts)
+            .map(|(o, n)| (o + tau * ((*n).max(1) as f64 / total).ln()) as f32)
+            .collect();
+        Tensor::new(&self.gpu, &offsets, [offsets.len()]).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_have_a_mean_of_one_and_follow_their_formula() {
+        let counts = [5000, 100, 50];
+        for weights in [Weights::Even, Weights::Power(0.5), Weights::Effective(0.9999)] {
+            let sum: f32 = weights.of(&counts).iter().sum();
+            assert!((sum - 3.0).abs() < 1e-5, "{weights:?} {sum}");
+        }
+        let inverse = Weights::Power(1.0).of(&counts);
+        assert!((inverse[2] / inverse[0] - 100.0).abs() < 1e-3);
+        // (1 − β^5000) / (1 − β^50) with β = 0.9999, by a calculator
+        let effective = Weights::Effective(0.9999).of(&counts);
+        assert!((effective[2] / effective[0] - 78.8899).abs() < 1e-2, "{effective:?}");
+        // β → 1 is the inverse count
+        let near = Weights::Effective(1.0 - 1e-12).of(&counts);
+        assert!((near[2] / near[0] - 100.0).abs() < 1e-3);
+    }
+}

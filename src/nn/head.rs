@@ -1,0 +1,115 @@
+//! The classifiers on top of the features: linear, rectified, cosine, and the re-scaled ones of two-stage
+//! methods. Every parameter's name starts with `linear`, by which optimizers tell head from backbone.
+
+use super::{BatchNorm, Builder, Init, Linear, Scope, Slot};
+use crate::error::Result;
+use crate::ops;
+use crate::tensor::Tensor;
+
+/// The name that every parameter of a classifier starts with.
+pub const HEAD: &str = "linear";
+/// The names of the factors that LWS and DisAlign learn on top of a classifier.
+pub const HEAD_SCALES: [&str; 5] = [
+    "linear.scale",
+    "linear.logit_scale",
+    "linear.logit_bias",
+    "linear.confidence.weight",
+    "linear.confidence.bias",
+];
+/// Added to ‖x‖² before its root.
+const EPS: f32 = 1e-12;
+
+/// The end of the network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Head {
+    /// A linear layer.
+    Linear,
+    /// Logit Rectification: a linear layer, then batch norm without affine map over the logits.
+    Lr,
+    /// z_j = s·cos(f, W_j), no bias (NormedLinear); s is given.
+    Cosine(f32),
+    /// z_j = s_j·(W_j·f + b_j), s_j learned from 1 (LWS, Kang et al., ICLR 2020).
+    Lws,
+    /// z_j = (1 + c·α_j)(W_j·f + b_j) + c·β_j, c = sigmoid(v·f + a), α from 1, β from 0 (DisAlign, Zhang
+    /// et al., CVPR 2021).
+    DisAlign,
+}
+
+/// A classifier with its parameters.
+#[derive(Debug)]
+pub(super) enum Classifier {
+    Linear(Linear),
+    Rectified(Linear, BatchNorm),
+    Cosine(Slot, f32),
+    Scaled(Linear, Slot),
+    Aligned { linear: Linear, confidence: Linear, scale: Slot, bias: Slot },
+}
+
+impl Classifier {
+    /// From `features` to `classes`.
+    pub fn new(b: &mut Builder, head: Head, features: usize, classes: usize) -> Self {
+        if let Head::Cosine(scale) = head {
+            // Evenly over a cube whose rows have length 1 on average: only their direction counts, but
+            // their length decides how fast it turns.
+            let bound = (3.0 / features as f32).sqrt();
+            let init = Init::Uniform(bound);
+            return Self::Cosine(b.parameter("linear.weight".into(), [classes, features], init), scale);
+        }
+        let linear = Linear::new(b, HEAD, features, classes);
+        let mut vector =
+            |name: &str, value| b.parameter(name.into(), [classes], Init::Constant(value));
+        match head {
+            Head::Linear | Head::Cosine(_) => Self::Linear(linear),
+            Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, "linear.bn", classes)),
+            Head::Lws => Self::Scaled(linear, vector("linear.scale", 1.0)),
+            Head::DisAlign => {
+                let scale = vector("linear.logit_scale", 1.0);
+                let bias = vector("linear.logit_bias", 0.0);
+                let confidence = Linear::new(b, "linear.confidence", features, 1);
+                Self::Aligned { linear, confidence, scale, bias }
+            }
+        }
+    }
+
+    /// Features [N, I] → logits [N, classes].
+    pub fn forward(&self, scope: &Scope<'_>, features: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Linear(linear) => linear.forward(scope, features),
+            Self::Rectified(linear, bn) => {
+                bn.forward(scope, &linear.forward(scope, features)?, None, false)
+            }
+            Self::Cosine(weight, scale) => {
+                let cosines =
+                    ops::linear(&unit_rows(features)?, &unit_rows(scope.get(*weight))?, None)?;
+                ops::binary("mul", &cosines, &ops::fill(cosines.gpu(), [1, 1], *scale))
+            }
+            Self::Scaled(linear, scale) => {
+                ops::binary("mul", &linear.forward(scope, features)?, scope.get(*scale))
+            }
+            Self::Aligned { linear, confidence, scale, bias } => {
+                let z = linear.forward(scope, features)?;
+                let c = ops::unary("sigmoid", &confidence.forward(scope, features)?)?;
+                let one = ops::fill(z.gpu(), [1, 1], 1.0);
+                let factor =
+                    ops::binary("add", &ops::binary("mul", &c, scope.get(*scale))?, &one)?;
+                let shift = ops::binary("mul", &c, scope.get(*bias))?;
+                ops::binary("add", &ops::binary("mul", &z, &factor)?, &shift)
+            }
+        }
+    }
+
+    /// Its batch norm.
+    pub fn norm(&self) -> Option<&BatchNorm> {
+        match self {
+            Self::Rectified(_, bn) => Some(bn),
+            _ => None,
+        }
+    }
+}
+
+/// x_i / √(‖x_i‖² + 1e-12) for each row: a row of zeros stays one, with a finite gradient.
+fn unit_rows(x: &Tensor) -> Result<Tensor> {
+    let squares = ops::sum(&ops::unary("square", x)?, &[1], true)?;
+    let eps = ops::fill(x.gpu(), [1, 1], EPS);
+    ops::binary("div", x, &ops::unary("sqrt", &ops::binary("add", &squares, &eps)?)?)
+}

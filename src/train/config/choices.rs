@@ -1,0 +1,168 @@
+//! Settings that are one of a few names.
+
+use serde::{Deserialize, Serialize};
+
+/// A closed set of names: an enum, its spelling in recipes, and the list of spellings.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+        impl $name {
+            /// The spellings used in recipes and flags.
+            pub const NAMES: &[&str] = &[$($text),+];
+            /// The value of a spelling.
+            pub fn parse(text: &str) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|v| v.name() == text)
+            }
+            /// This value's spelling.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+choice! {
+    /// The normalisation of the network.
+    Norm {
+        /// Batch norm everywhere.
+        Bn = "bn",
+        /// Normalized batch norm in the layers that `nbn_layers` names, batch norm elsewhere.
+        Nbn = "nbn"
+    }
+}
+choice! {
+    /// Where the bias vector of a normalized batch norm starts.
+    BiasStart {
+        /// At zero, as the reference does: the first step's gradient is 10⁶ times too long, and
+        /// the direction it gives stays frozen for thousands of steps.
+        Zero = "zero",
+        /// At a small random vector, which avoids the frozen direction.
+        Random = "random"
+    }
+}
+choice! {
+    /// The classifier on top of the features.
+    Head {
+        /// A linear layer.
+        Linear = "linear",
+        /// Logit rectification: a linear layer, then batch norm without affine over the logits.
+        Lr = "lr",
+        /// s times the cosine between features and each class's weight (NormedLinear).
+        Cosine = "cosine",
+        /// A linear layer whose logits have a learned factor for each class (LWS).
+        Lws = "lws",
+        /// A linear layer whose logits are calibrated by class and sample (DisAlign).
+        DisAlign = "disalign"
+    }
+}
+choice! {
+    /// Per-class weights of the loss.
+    ClassWeights {
+        /// Every sample counts the same.
+        None = "none",
+        /// Inverse to the class's training count, scaled to a mean of one over the classes.
+        Inverse = "inverse",
+        /// Inverse to the count's square root.
+        Sqrt = "sqrt",
+        /// By the effective number of samples, (1 - beta)/(1 - beta^n) (Cui et al., 2019).
+        Effective = "effective"
+    }
+}
+choice! {
+    /// How the learning rate follows the epochs.
+    ScheduleKind {
+        /// The same rate throughout.
+        Constant = "constant",
+        /// Linear warm-up, then a factor from each milestone on.
+        WarmupSteps = "warmup-steps",
+        /// Half a cosine from the base rate to zero.
+        Cosine = "cosine"
+    }
+}
+choice! {
+    /// Random changes to training images.
+    Augment {
+        /// None: images are only normalised.
+        None = "none",
+        /// Pad by 4, crop at a random place, flip half of them.
+        Standard = "standard"
+    }
+}
+choice! {
+    /// Which images an epoch draws.
+    Sampler {
+        /// Every image once.
+        Instance = "instance",
+        /// Every class as often, with replacement.
+        ClassBalanced = "class-balanced",
+        /// Classes by the square root of their counts, with replacement.
+        Sqrt = "sqrt",
+        /// From instance to class-balanced over the epochs.
+        Progressive = "progressive",
+        /// Images by (1 - beta)/(1 - beta^n) of their class, with replacement.
+        Effective = "effective",
+        /// A shuffled ring of classes, each with a shuffled ring of its images, a few of each at a time.
+        ClassAware = "class-aware",
+        /// As many images of each class as the smallest has.
+        Under = "under",
+        /// As many of each class as the largest has, by repeating.
+        Over = "over"
+    }
+}
+choice! {
+    /// How two images of a batch become one.
+    MixKind {
+        /// They do not.
+        None = "none",
+        /// A blend (Zhang et al., 2018).
+        Mixup = "mixup",
+        /// A box of the other (Yun et al., 2019).
+        CutMix = "cutmix",
+        /// A box of an image drawn inversely to its class's count (CMO, Park et al., 2022).
+        Cmo = "cmo"
+    }
+}
+choice! {
+    /// Which parameters learn.
+    Trained {
+        /// All.
+        All = "all",
+        /// The classifier.
+        Head = "head",
+        /// The classifier's factors on logits only (LWS, DisAlign).
+        Scale = "scale"
+    }
+}
+choice! {
+    /// What batch norms do below a classifier that learns alone.
+    FrozenNorms {
+        /// Normalise by the running statistics.
+        Eval = "eval",
+        /// Normalise by the batch, and go on updating the running statistics (MiSLAS).
+        Shift = "shift"
+    }
+}
+choice! {
+    /// Where the classifier starts when the other parameters come from a checkpoint.
+    StartHead {
+        /// From the checkpoint too; what it lacks, from the seed.
+        Keep = "keep",
+        /// From the seed.
+        Fresh = "fresh"
+    }
+}
+choice! {
+    /// A change to the classifier after training.
+    Post {
+        /// None.
+        None = "none",
+        /// W_j / |W_j|^tau, the bias dropped (Kang et al., 2020).
+        TauNorm = "tau-norm",
+        /// tau log pi_j is taken from the bias (Menon et al., 2021).
+        LogitAdjustment = "logit-adjustment",
+        /// The nearest mean of a class's features.
+        Ncm = "ncm"
+    }
+}

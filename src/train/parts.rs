@@ -1,0 +1,102 @@
+//! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
+
+use super::config::{ClassWeights, Config, FrozenNorms, Head, Sampler, Trained};
+use crate::data::sampler::Rule;
+use crate::loss::{ObjectiveSpec, Weights};
+use crate::nn::Mode;
+use crate::optim::{Learning, SgdOptions};
+
+/// What is minimised, for classes with these training counts.
+pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
+    let loss = &config.loss;
+    ObjectiveSpec {
+        loss: loss.loss.clone(),
+        options: loss.loss_options.clone(),
+        counts: counts.to_vec(),
+        weights: match loss.class_weights {
+            ClassWeights::None => Weights::Even,
+            ClassWeights::Inverse => Weights::Power(1.0),
+            ClassWeights::Sqrt => Weights::Power(0.5),
+            ClassWeights::Effective => Weights::Effective(loss.beta),
+        },
+        logit_adjust: loss.logit_adjust,
+        label_smoothing: loss.label_smoothing as f32,
+        scale: match config.model.head {
+            Head::Cosine => config.model.head_scale as f32,
+            _ => 1.0,
+        },
+    }
+}
+
+/// The optimizer.
+pub fn optimizer(config: &Config) -> SgdOptions {
+    let optim = &config.optim;
+    SgdOptions {
+        momentum: optim.momentum as f32,
+        nesterov: optim.nesterov,
+        weight_decay: optim.weight_decay as f32,
+        spare_scale_factor: optim.no_decay_scale_factor,
+        learning: match optim.train_only {
+            Trained::All => Learning::All,
+            Trained::Head => Learning::Head,
+            Trained::Scale => Learning::Scale,
+        },
+        head_lr: optim.head_lr as f32,
+    }
+}
+
+/// The batch norms below the classifier in training.
+pub fn backbone(config: &Config) -> Mode {
+    match (config.optim.train_only, config.optim.frozen_norms) {
+        (Trained::All, _) | (_, FrozenNorms::Shift) => Mode::Train,
+        (_, FrozenNorms::Eval) => Mode::Eval,
+    }
+}
+
+/// The sampler of an epoch.
+pub fn sampler(config: &Config, epoch: usize) -> Rule {
+    if epoch < from(config.input.sampler_from, config.train.epochs) {
+        return Rule::Instance;
+    }
+    match config.input.sampler {
+        Sampler::Instance => Rule::Instance,
+        Sampler::ClassBalanced => Rule::Power(0.0),
+        Sampler::Sqrt => Rule::Power(0.5),
+        Sampler::Progressive => Rule::Progressive,
+        Sampler::Effective => Rule::Effective(config.loss.beta),
+        Sampler::ClassAware => Rule::ClassAware(config.input.class_draws),
+        Sampler::Under => Rule::Under,
+        Sampler::Over => Rule::Over,
+    }
+}
+
+/// Whether the class weights hold in an epoch.
+pub fn weighted(config: &Config, epoch: usize) -> bool {
+    epoch >= from(config.loss.reweight_from, config.train.epochs)
+}
+
+/// The first epoch at or after a share of the run.
+fn from(share: f64, epochs: usize) -> usize {
+    (share * epochs as f64 - 1e-9).ceil().max(0.0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deferred_parts_begin_at_their_share_of_the_epochs() {
+        let mut config = Config::default();
+        config.train.epochs = 200;
+        config.loss.reweight_from = 0.8;
+        config.input.sampler = Sampler::ClassBalanced;
+        config.input.sampler_from = 0.8;
+        assert!(!weighted(&config, 159) && weighted(&config, 160));
+        assert_eq!(sampler(&config, 159), Rule::Instance);
+        assert_eq!(sampler(&config, 160), Rule::Power(0.0));
+        for (epochs, first) in [(50, 40), (7, 6), (1, 1)] {
+            assert_eq!(from(0.8, epochs), first);
+        }
+        assert_eq!(from(0.0, 9), 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! Runs of one or two stages: a recipe's `after` names the recipe that is trained first, in the folder
+//! `first` of the run, with the same data, network and seed; its last checkpoint is where this one starts.
+//!
+//! A first stage that was broken off is gone on with, a finished one is used as it is.
+
+use super::config::Config;
+use super::recipes;
+use super::run_dir::{RunDir, read_metrics};
+use super::trainer::{self, Options, Outcome};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The folder of a run's first stage.
+const FIRST: &str = "first";
+
+/// Trains as `config` says, its first stage before it.
+///
+/// # Errors
+/// As [`trainer::run`]; a first stage's recipe that is wrong, or itself comes after another.
+pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
+    let Some(before) = first_stage(config)? else { return trainer::run(config, options) };
+    config.validate()?;
+    let out = match &options.out {
+        Some(out) => out.clone(),
+        None => RunDir::new_folder(config)?,
+    };
+    let folder = out.join(FIRST);
+    ensure(&before, &Options { out: Some(folder.clone()), ..options.clone() })?;
+    let config = from_checkpoint(config, &folder);
+    trainer::run(&config, &Options { out: Some(out), ..options.clone() })
+}
+
+/// `config` as it starts from a first stage in `folder`.
+pub fn from_checkpoint(config: &Config, folder: &Path) -> Config {
+    let mut config = config.clone();
+    config.train.init = Some(last_checkpoint(folder));
+    config
+}
+
+/// The recipe that must be trained before `config`, with its data, network and seed; none if it starts
+/// from the seed or from a checkpoint that is there.
+///
+/// # Errors
+/// A recipe that cannot be found or read, or that itself comes after another.
+pub fn first_stage(config: &Config) -> Result<Option<Config>> {
+    let (Some(name), None) = (&config.train.after, &config.train.init) else { return Ok(None) };
+    let mut before = recipes::load(name)?;
+    if before.train.after.is_some() {
+        return Err(Error::usage(format!(
+            "after = \"{name}\": that recipe comes after another one; only two stages can be told, give the \
+             first one's checkpoint by --init"
+        )));
+    }
+    before.data = config.data.clone();
+    let (to, from) = (&mut before.model, &config.model);
+    to.model.clone_from(&from.model);
+    to.norm = from.norm;
+    to.nbn_layers.clone_from(&from.nbn_layers);
+    to.nbn_bias_start = from.nbn_bias_start;
+    before.train.seed = config.train.seed;
+    before.train.device.clone_from(&config.train.device);
+    before.train.log_steps = config.train.log_steps;
+    if let Some(epochs) = config.train.after_epochs {
+        before.train.epochs = epochs;
+    }
+    before.train.eval_every = before.train.eval_every.max(config.train.eval_every);
+    Ok(Some(before))
+}
+
+/// A finished run of `config` in `options.out`: the one that is there, gone on with if it was broken off,
+/// or a new one.
+///
+/// # Errors
+/// As [`trainer::run`]; a folder that holds a run of another recipe.
+pub fn ensure(config: &Config, options: &Options) -> Result<()> {
+    let Some(out) = &options.out else { return trainer::run(config, options).map(|_| ()) };
+    let resume = match state(config, out)? {
+        State::Finished => return Ok(()),
+        State::Begun => true,
+        State::New => false,
+    };
+    trainer::run(config, &Options { resume, ..options.clone() }).map(|_| ())
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its folder holds no run.
+    New,
+    /// It was begun.
+    Begun,
+    /// It has had its last epoch.
+    Finished,
+}
+
+/// How far the run of `config` in `out` is.
+///
+/// # Errors
+/// A folder that holds a run of another recipe.
+pub fn state(config: &Config, out: &Path) -> Result<State> {
+    if !out.join("config.toml").exists() {
+        return Ok(State::New);
+    }
+    let mut kept = RunDir::peek_config(out)?;
+    kept.train.device.clone_from(&config.train.device);
+    kept.train.log_steps = config.train.log_steps;
+    if kept != *config {
+        return Err(Error::usage(format!(
+            "{}: holds a run of another recipe; choose another folder with --out",
+            out.display()
+        )));
+    }
+    let rows = read_metrics(out)?;
+    let done = rows.last().and_then(|row| row["epoch"].as_u64()).map_or(0, |e| e as usize + 1);
+    let whole = last_checkpoint(out).exists();
+    Ok(if whole && done >= config.train.epochs { State::Finished } else { State::Begun })
+}
+
+/// The last checkpoint of the run in `folder`.
+pub fn last_checkpoint(folder: &Path) -> PathBuf {
+    folder.join("checkpoint").join("last.safetensors")
+}

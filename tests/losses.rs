@@ -1,0 +1,248 @@
+//! Every loss of `src/loss/` against PyTorch: value and gradient, alone and in the middle of a graph, with
+//! and without class weights; and the parts around them (mixed batches, heads, deferred weights).
+
+mod common;
+
+use common::gpu;
+use evenkeel::gpu::{Gpu, StepUniform};
+use evenkeel::graph::{Plan, Work, Workspace, grad};
+use evenkeel::loss::{LOSSES, Objective, ObjectiveSpec, Weights};
+use evenkeel::ops;
+use evenkeel::tensor::Tensor;
+use evenkeel::train::checkpoint::{Checkpoint, TensorData};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/losses")
+}
+
+fn floats(file: &Checkpoint, name: &str) -> Vec<f32> {
+    match file.get(name) {
+        Some((_, TensorData::F32(values))) => values.clone(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn labels(file: &Checkpoint, name: &str) -> Vec<u32> {
+    match file.get(name) {
+        Some((_, TensorData::I64(values))) => values.iter().map(|v| *v as u32).collect(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// A golden file, its metadata among the rest.
+fn open(path: &Path) -> Checkpoint {
+    let mut file = Checkpoint::load(path)
+        .expect("every loss has a golden file; `tools/golden.py losses` writes them");
+    let bytes = std::fs::read(path).expect("a golden file");
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+    file.meta.extend(header.metadata().clone().expect("metadata"));
+    file
+}
+
+fn meta<T: serde::de::DeserializeOwned>(file: &Checkpoint, name: &str) -> T {
+    serde_json::from_str(&file.meta[name]).expect("metadata")
+}
+
+/// The values of `wanted` at step 0 of a run with the golden files' seed.
+fn computed(gpu: &Rc<Gpu>, wanted: &[&Tensor], seed: [u32; 2]) -> Vec<Vec<f32>> {
+    let mut work = Work::new();
+    for tensor in wanted {
+        work.keep(tensor);
+    }
+    let plan = Plan::build(&mut Workspace::new(gpu), work).expect("a plan");
+    plan.run(&StepUniform { seed, ..Default::default() }).expect("a run");
+    wanted.iter().map(|t| plan.read(t).expect("values")).collect()
+}
+
+#[track_caller]
+fn close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        assert!((f - e).abs() <= 2e-5 + 2e-5 * e.abs(), "{what}[{i}]: {f}, PyTorch has {e}");
+    }
+}
+
+#[test]
+fn every_loss_has_pytorchs_value_and_gradient() {
+    let gpu = gpu();
+    for definition in LOSSES {
+        let path = folder().join(format!("{}.safetensors", definition.name));
+        let file = open(&path);
+        let cases: Vec<BTreeMap<String, f64>> = meta(&file, "options");
+        let seed: [u32; 2] = meta(&file, "seed");
+        let defaults = definition.values(&BTreeMap::new()).expect("defaults");
+        let usual = |case: &BTreeMap<String, f64>| {
+            case.iter().all(|(k, v)| (defaults[k.as_str()] - v).abs() < 1e-12)
+        };
+        assert!(cases.iter().any(usual), "{}: no case has its defaults", definition.name);
+        for (i, options) in cases.into_iter().enumerate() {
+            for (kind, weights) in
+                [("plain", Weights::Even), ("weighted", Weights::Effective(meta(&file, "beta")))]
+            {
+                let what = format!("{} {i} {kind}", definition.name);
+                let spec = ObjectiveSpec {
+                    loss: definition.name.into(),
+                    options: options.clone(),
+                    counts: meta(&file, "counts"),
+                    weights,
+                    scale: meta(&file, "scale"),
+                    ..ObjectiveSpec::default()
+                };
+                let logits = floats(&file, &format!("logits.{i}"));
+                let y = labels(&file, &format!("labels.{i}"));
+                let z = Tensor::new(&gpu, &logits, [y.len(), spec.counts.len()]).expect("logits");
+                let y = Tensor::integers(&gpu, &y, [y.len()]).expect("labels");
+                let loss = Objective::new(&gpu, &spec).and_then(|o| o.of(&z, &y)).expect("a loss");
+                let end = grad(&loss, &[&z]).expect("gradients").remove(0).expect("a gradient");
+                // In the middle of a graph: used twice, with coefficients.
+                let minus = ops::binary("mul", &loss, &ops::fill(&gpu, [1], -0.7)).expect("a product");
+                let both = ops::binary("mul", &minus, &loss).expect("a product");
+                let middle = grad(&both, &[&z]).expect("gradients").remove(0).expect("a gradient");
+                let found = computed(&gpu, &[&loss, &end, &middle], seed);
+                let value = floats(&file, &format!("{kind}_loss.{i}"));
+                let gradient = floats(&file, &format!("{kind}_gradient.{i}"));
+                close(&what, &found[0], &value);
+                close(&format!("{what}: gradient"), &found[1], &gradient);
+                // d(−0.7 L²) = −1.4 L dL
+                let scaled: Vec<f32> = gradient.iter().map(|g| -1.4 * value[0] * g).collect();
+                close(&format!("{what}: in a graph"), &found[2], &scaled);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_golden_file_is_without_its_loss() {
+    for entry in std::fs::read_dir(folder()).expect("golden files") {
+        let name = entry.expect("a file").file_name().into_string().expect("a name");
+        let loss = name.trim_end_matches(".safetensors");
+        assert!(LOSSES.iter().any(|d| d.name == loss), "{name} is for no loss");
+    }
+}
+
+#[test]
+fn losses_are_finite_where_probabilities_are_0_and_1() {
+    let gpu = gpu();
+    for definition in LOSSES {
+        let scale = if definition.cosine { 30.0 } else { 1.0 };
+        let far = if definition.cosine { 30.0 } else { 200.0 };
+        let spec = ObjectiveSpec {
+            loss: definition.name.into(),
+            counts: vec![90, 9, 1],
+            scale,
+            ..ObjectiveSpec::default()
+        };
+        let logits = [far, -far, -far, far, -far, -far, 0.0, 0.0, 0.0];
+        let z = Tensor::new(&gpu, &logits, [3, 3]).expect("logits");
+        let y = Tensor::integers(&gpu, &[0, 2, 1], [3]).expect("labels");
+        let loss = Objective::new(&gpu, &spec).and_then(|o| o.of(&z, &y)).expect("a loss");
+        let dz = grad(&loss, &[&z]).expect("gradients").remove(0).expect("a gradient");
+        let found = computed(&gpu, &[&loss, &dz], [1, 2]);
+        let all = found.iter().flatten();
+        assert!(all.clone().all(|v| v.is_finite()), "{}: {found:?}", definition.name);
+    }
+}
+
+#[test]
+fn a_mixed_batch_has_the_blended_images_and_loss() {
+    let gpu = gpu();
+    let (n, w) = (3, 4);
+    let pixels: Vec<f32> = (0..n * w * w).map(|i| i as f32).collect();
+    let x = Tensor::new(&gpu, &pixels, [n, 1, w, w]).expect("images");
+    let y = Tensor::integers(&gpu, &[0, 1, 2], [n]).expect("labels");
+    let logits: Vec<f32> = (0..9).map(|i| (i * i % 7) as f32).collect();
+    let z = Tensor::new(&gpu, &logits, [3, 3]).expect("logits");
+    let objective = Objective::new(&gpu, &ObjectiveSpec::default()).expect("an objective");
+    for cut in [false, true] {
+        let mixed = ops::mix(&x, &x, &y, cut).expect("a mix");
+        let loss = objective.of_mixed(&z, [&y, &mixed.labels], &mixed.share).expect("a loss");
+        let own = objective.of(&z, &y).expect("a loss");
+        let theirs = objective.of(&z, &mixed.labels).expect("a loss");
+        let mut work = Work::new();
+        for t in [&mixed.x, &mixed.share, &loss, &own, &theirs] {
+            work.keep(t);
+        }
+        work.keep(&mixed.labels);
+        let plan = Plan::build(&mut Workspace::new(&gpu), work).expect("a plan");
+        for (lambda, step) in [(0.3f32, 0), (0.9, 1), (0.75, 2), (1.0, 3)] {
+            let uniform =
+                StepUniform { lambda, shift: 2, step, seed: [9, 9], ..Default::default() };
+            plan.run(&uniform).expect("a run");
+            assert_eq!(plan.read::<u32>(&mixed.labels).expect("labels"), [2, 0, 1]);
+            let share = plan.read::<f32>(&mixed.share).expect("a share")[0];
+            let images = plan.read::<f32>(&mixed.x).expect("images");
+            let partner = |i: usize| pixels[(i / 16 + 2) % 3 * 16 + i % 16];
+            if cut {
+                let taken: Vec<usize> = (0..16).filter(|i| images[*i] == partner(*i)).collect();
+                assert!((share - (1.0 - taken.len() as f32 / 16.0)).abs() < 1e-6);
+                // The box has at most the sides √(1−λ)·4, rounded down to even.
+                let side = ((1.0 - lambda).sqrt() * 4.0) as usize / 2 * 2;
+                assert!(taken.len() <= side * side, "λ = {lambda}: {taken:?}");
+                for (i, v) in images.iter().enumerate() {
+                    let inside = taken.contains(&(i % 16));
+                    assert_eq!(*v, if inside { partner(i) } else { pixels[i] });
+                }
+            } else {
+                assert_eq!(share, lambda);
+                for (i, v) in images.iter().enumerate() {
+                    let want = lambda * pixels[i] + (1.0 - lambda) * partner(i);
+                    assert!((v - want).abs() < 1e-4, "{v}, not {want}");
+                }
+            }
+            let [mix, own, theirs] =
+                [&loss, &own, &theirs].map(|t| plan.read::<f32>(t).expect("a loss")[0]);
+            assert!((mix - (share * own + (1.0 - share) * theirs)).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn deferred_weights_are_turned_on_in_a_plan_that_is_there() {
+    let gpu = gpu();
+    let spec = ObjectiveSpec {
+        counts: vec![100, 1],
+        weights: Weights::Power(1.0),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    let z = Tensor::new(&gpu, &[2.0, 0.0, 0.0, 1.0], [2, 2]).expect("logits");
+    let y = Tensor::integers(&gpu, &[0, 1], [2]).expect("labels");
+    let loss = objective.of(&z, &y).expect("a loss");
+    let mut work = Work::new();
+    work.keep(&loss);
+    let plan = Plan::build(&mut Workspace::new(&gpu), work).expect("a plan");
+    let at = |on: bool| {
+        objective.weigh(on);
+        plan.run(&StepUniform::default()).expect("a run");
+        plan.read::<f32>(&loss).expect("a loss")[0]
+    };
+    let rows = [2.0f32, 1.0].map(|gap| (1.0 + (-gap).exp()).ln());
+    assert!((at(false) - (rows[0] + rows[1]) / 2.0).abs() < 1e-6);
+    assert!((at(true) - (rows[0] + 100.0 * rows[1]) / 101.0).abs() < 1e-5);
+    assert!((at(false) - (rows[0] + rows[1]) / 2.0).abs() < 1e-6);
+}
+
+#[test]
+fn random_numbers_have_their_distribution() {
+    let gpu = gpu();
+    let n = 20_000;
+    let draws = [
+        ops::noise(&gpu, [n], ops::Noise::Uniform, 0),
+        ops::noise(&gpu, [n], ops::Noise::Normal, 0),
+        ops::noise(&gpu, [n], ops::Noise::Bernoulli(0.9), 0),
+        ops::noise(&gpu, [n], ops::Noise::Uniform, 1),
+    ];
+    let found = computed(&gpu, &draws.iter().collect::<Vec<_>>(), [3, 4]);
+    let moments = |v: &[f32]| {
+        let mean = v.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
+        (mean, v.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n as f64)
+    };
+    for (values, (mean, variance)) in found.iter().zip([(0.5, 1.0 / 12.0), (0.0, 1.0), (0.9, 0.09)]) {
+        let (m, v) = moments(values);
+        assert!((m - mean).abs() < 0.025 && (v - variance).abs() < 0.03, "{m} {v}");
+    }
+    assert_ne!(found[0], found[3]);
+}
