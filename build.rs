@@ -11,7 +11,9 @@ fn main() -> std::io::Result<()> {
     let out = variable("OUT_DIR").ok_or_else(lost)?;
 
     let mut modules = String::new();
-    let mut table = String::from("/// Every loss: a file of `src/loss/`.\npub static LOSSES: &[&Definition] = &[\n");
+    let mut table = String::from(
+        "/// Every loss: a file of `src/loss/`.\npub static LOSSES: &[&Definition] = &[\n",
+    );
     for path in files(&root.join("src/loss"), "rs")? {
         let stem = stem(&path);
         if !["mod", "terms", "objective"].contains(&stem.as_str()) {

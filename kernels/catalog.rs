@@ -154,12 +154,9 @@ pub fn all() -> Vec<Kernel> {
         only("batch.random", "words of Philox 4x32-10", &[("n", 4096)], |s, _| {
             batch::random(s.at("n"))
         }),
-        only(
-            "batch.mixup",
-            "y = lambda x[i] + (1 - lambda) other[i + shift]",
-            MIX,
-            |s, c| batch::mix(&mixed(s, false), c),
-        ),
+        only("batch.mixup", "y = lambda x[i] + (1 - lambda) other[i + shift]", MIX, |s, c| {
+            batch::mix(&mixed(s, false), c)
+        }),
         only("batch.cutmix", "y = other[i + shift] in a box, x[i] outside", MIX, |s, c| {
             batch::mix(&mixed(s, true), c)
         }),

@@ -88,15 +88,31 @@ impl Error {
 pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     valid
         .into_iter()
-        .map(|v| (strsim::jaro_winkler(&wrong.to_lowercase(), &v.to_lowercase()), v))
+        .map(|v| (likeness(wrong, v), v))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, v)| v)
 }
 
-/// "unknown model `resnet33`; did you mean `resnet32`? Known: ...", as a wrong request.
+/// Names that an error lists at most.
+const LISTED: usize = 24;
+
+/// "unknown model `resnet33`; did you mean `resnet32`? Known: ...", as a wrong request. Of many names, the
+/// nearest are listed.
 pub fn unknown(what: &str, wrong: &str, valid: &[&str]) -> Error {
     let hint = nearest(wrong, valid.iter().copied())
         .map(|v| format!("; did you mean `{v}`?"))
         .unwrap_or_default();
-    Error::Usage(format!("unknown {what} `{wrong}`{hint} Known: {}", valid.join(", ")))
+    if valid.len() <= LISTED {
+        return Error::Usage(format!("unknown {what} `{wrong}`{hint} Known: {}", valid.join(", ")));
+    }
+    let mut near: Vec<&str> = valid.to_vec();
+    near.sort_by(|a, b| likeness(wrong, b).total_cmp(&likeness(wrong, a)));
+    near.truncate(LISTED / 3);
+    let (near, more) = (near.join(", "), valid.len() - LISTED / 3);
+    Error::Usage(format!("unknown {what} `{wrong}`{hint} Near it: {near}, and {more} more"))
+}
+
+/// Jaro-Winkler similarity without regard to case.
+fn likeness(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
 }

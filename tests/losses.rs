@@ -98,7 +98,8 @@ fn every_loss_has_pytorchs_value_and_gradient() {
                 let loss = Objective::new(&gpu, &spec).and_then(|o| o.of(&z, &y)).expect("a loss");
                 let end = grad(&loss, &[&z]).expect("gradients").remove(0).expect("a gradient");
                 // In the middle of a graph: used twice, with coefficients.
-                let minus = ops::binary("mul", &loss, &ops::fill(&gpu, [1], -0.7)).expect("a product");
+                let minus =
+                    ops::binary("mul", &loss, &ops::fill(&gpu, [1], -0.7)).expect("a product");
                 let both = ops::binary("mul", &minus, &loss).expect("a product");
                 let middle = grad(&both, &[&z]).expect("gradients").remove(0).expect("a gradient");
                 let found = computed(&gpu, &[&loss, &end, &middle], seed);
@@ -240,7 +241,8 @@ fn random_numbers_have_their_distribution() {
         let mean = v.iter().map(|x| f64::from(*x)).sum::<f64>() / n as f64;
         (mean, v.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n as f64)
     };
-    for (values, (mean, variance)) in found.iter().zip([(0.5, 1.0 / 12.0), (0.0, 1.0), (0.9, 0.09)]) {
+    for (values, (mean, variance)) in found.iter().zip([(0.5, 1.0 / 12.0), (0.0, 1.0), (0.9, 0.09)])
+    {
         let (m, v) = moments(values);
         assert!((m - mean).abs() < 0.025 && (v - variance).abs() < 0.03, "{m} {v}");
     }

@@ -10,12 +10,12 @@ use evenkeel::check::run as run_check;
 use evenkeel::data::{self, DataSpec};
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::graph::{evaluate, grad};
+use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
 use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
 use evenkeel::tensor::Tensor;
 use evenkeel::train::device_set::DeviceSet;
-use evenkeel::loss::ObjectiveSpec;
 use evenkeel::train::session::Session;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -204,11 +204,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
         head,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
     };
-    let sgd = SgdOptions {
-        momentum: 0.9,
-        weight_decay: 2e-4,
-        ..SgdOptions::default()
-    };
+    let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
     let splits = data::load(&DataSpec {
         train_per_class: Some(10),
         test_per_class: Some(1),
@@ -217,7 +213,8 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
     })
     .expect("a data set");
     let set = DeviceSet::upload(gpu, &splits.train).expect("a set on the device");
-    let mut session = Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session");
+    let mut session =
+        Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session");
     session.fuse = fuse;
     for step in 0..3 {
         let plan = session.train_plan(&set, 16, true).expect("a plan");

@@ -22,11 +22,8 @@ pub struct Mix {
 /// Out: y (as x), the partners' labels \[n\] (u32), the share of x \[1\].
 pub fn mix(m: &Mix, caps: &Caps) -> Program {
     let vec4 = m.w.is_multiple_of(4);
-    let within: Source = if vec4 {
-        source!("batch/within_vec4.wgsl")
-    } else {
-        source!("batch/within_scalar.wgsl")
-    };
+    let within: Source =
+        if vec4 { source!("batch/within_vec4.wgsl") } else { source!("batch/within_scalar.wgsl") };
     let words = m.c * m.h * m.w;
     let bytes = 4 * u64::from(m.n) * u64::from(words);
     let [x, y, z] = linear_grid(m.n);
@@ -41,7 +38,8 @@ pub fn mix(m: &Mix, caps: &Caps) -> Program {
         .texels(caps, &["x", "other"])
         .grid(x, y, z)
         .cost(bytes, 2 * bytes, bytes);
-    let args = [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step, Arg::Out(0), Arg::Out(1), Arg::Out(2)];
+    let args =
+        [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step, Arg::Out(0), Arg::Out(1), Arg::Out(2)];
     Program::single(launch, args)
 }
 

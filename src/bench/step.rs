@@ -11,11 +11,11 @@ use crate::data::{CIFAR_MEAN, CIFAR_STD, Dataset};
 use crate::error::Result;
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Plan, PlanStats};
+use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::About;
 use crate::train::config::{BiasStart, Head, Norm};
 use crate::train::device_set::DeviceSet;
-use crate::loss::ObjectiveSpec;
 use crate::train::session::Session;
 use evenkeel_kernels::Cost;
 use std::rc::Rc;
@@ -113,11 +113,7 @@ impl StepJob {
             mean: data.mean,
             std: data.std,
         };
-        let sgd = SgdOptions {
-            momentum: 0.9,
-            weight_decay: 2e-4,
-            ..SgdOptions::default()
-        };
+        let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
         let network = about.spec(BiasStart::Zero)?;
         let session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
         let set = DeviceSet::upload(gpu, &data)?;

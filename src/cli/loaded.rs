@@ -5,11 +5,11 @@
 
 use crate::error::{Error, Result, unknown};
 use crate::gpu::Gpu;
+use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
 use crate::train::checkpoint::{Checkpoint, TensorData};
 use crate::train::config::{BiasStart, Config, Head, Norm};
-use crate::loss::ObjectiveSpec;
 use crate::train::session::Session;
 use std::path::Path;
 use std::rc::Rc;

@@ -2,10 +2,12 @@
 
 mod bench;
 mod check;
+mod compare;
 mod devices;
 mod eval;
 mod inspect;
 mod loaded;
+mod methods;
 mod predict;
 mod report;
 mod train;
@@ -29,6 +31,10 @@ enum Command {
     Devices(devices::Args),
     /// Train a network; without arguments, on the built-in synthetic long-tailed set
     Train(Box<train::Args>),
+    /// List the methods: parts of recipes, and the recipes that come along
+    Methods(methods::Args),
+    /// Train recipes over several seeds and show them beside the published numbers
+    Compare(Box<compare::Args>),
     /// Evaluate a checkpoint: overall, many/medium/few and per-class accuracy
     Eval(Box<eval::Args>),
     /// Classify images with a checkpoint
@@ -61,6 +67,8 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Devices(args) => devices::run(args),
         Command::Train(args) => train::run(args),
+        Command::Methods(args) => methods::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),

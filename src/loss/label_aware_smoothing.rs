@@ -13,7 +13,12 @@ pub(super) const LOSS: Definition = Definition {
     equation: "L = (1 - e_y)(-log p_y) + e_y mean_j(-log p_j), e_j = tail + (head - tail) sin(pi/2 (n_j - n_min)/(n_max - n_min))",
     note: "",
     options: &[
-        Number { name: "head", default: 0.3, range: 0.0..1.0, help: "smoothing of the largest class" },
+        Number {
+            name: "head",
+            default: 0.3,
+            range: 0.0..1.0,
+            help: "smoothing of the largest class",
+        },
         Number { name: "tail", default: 0.0, range: 0.0..1.0, help: "smoothing of the smallest" },
     ],
     cosine: false,

@@ -53,7 +53,10 @@ impl Classifier {
             // their length decides how fast it turns.
             let bound = (3.0 / features as f32).sqrt();
             let init = Init::Uniform(bound);
-            return Self::Cosine(b.parameter("linear.weight".into(), [classes, features], init), scale);
+            return Self::Cosine(
+                b.parameter("linear.weight".into(), [classes, features], init),
+                scale,
+            );
         }
         let linear = Linear::new(b, HEAD, features, classes);
         let mut vector =
@@ -90,8 +93,7 @@ impl Classifier {
                 let z = linear.forward(scope, features)?;
                 let c = ops::unary("sigmoid", &confidence.forward(scope, features)?)?;
                 let one = ops::fill(z.gpu(), [1, 1], 1.0);
-                let factor =
-                    ops::binary("add", &ops::binary("mul", &c, scope.get(*scale))?, &one)?;
+                let factor = ops::binary("add", &ops::binary("mul", &c, scope.get(*scale))?, &one)?;
                 let shift = ops::binary("mul", &c, scope.get(*bias))?;
                 ops::binary("add", &ops::binary("mul", &z, &factor)?, &shift)
             }

@@ -6,6 +6,7 @@
 //! numbers are in the page once more as JSON, for programs and for the test that recomputes them.
 
 mod chart;
+pub mod comparison;
 mod layers;
 mod page;
 mod run;

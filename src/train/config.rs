@@ -23,8 +23,8 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, Post, Sampler, ScheduleKind,
-    StartHead, Trained,
+    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, Post, Sampler,
+    ScheduleKind, StartHead, Trained,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;

@@ -74,8 +74,7 @@ mod tests {
         assert_ne!(m.draw(0, 3, 16), m.draw(0, 4, 16));
         let shares: Vec<f64> = (0..20_000).map(|s| f64::from(m.draw(0, s, 16).0)).collect();
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        let variance =
-            shares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / shares.len() as f64;
+        let variance = shares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / shares.len() as f64;
         // Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1))
         assert!((mean - 0.5).abs() < 0.01, "{mean}");
         assert!((variance - 1.0 / (4.0 * 1.4)).abs() < 0.005, "{variance}");

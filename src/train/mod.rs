@@ -6,6 +6,7 @@
 pub mod about;
 pub mod atomic;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod device_set;
 pub mod events;
@@ -13,6 +14,7 @@ pub mod features;
 mod fingerprint;
 pub mod inside;
 pub mod metrics;
+pub mod methods;
 pub mod mixing;
 pub mod parts;
 pub mod post;

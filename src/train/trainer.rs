@@ -12,8 +12,8 @@ use super::events::EventWriter;
 use super::features;
 use super::fingerprint::Fingerprint;
 use super::inside::{Inside, Watch};
-use super::mixing::Mixing;
 use super::metrics::{Confusion, Summary};
+use super::mixing::Mixing;
 use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
@@ -231,7 +231,8 @@ impl<'a> Trainer<'a> {
     /// at once.
     fn first_plan(&mut self) -> Result<()> {
         let augment = self.config.input.augment == Augment::Standard;
-        let n = self.config.train.batch_size.min(self.pool.epoch_len(parts::sampler(self.config, 0)));
+        let n =
+            self.config.train.batch_size.min(self.pool.epoch_len(parts::sampler(self.config, 0)));
         self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 

@@ -101,7 +101,8 @@ impl Config {
         }
         if cfg.reweight_from > 0.0 && cfg.class_weights == ClassWeights::None {
             return wrong(
-                "reweight_from defers class weights, but there are none: give --class-weights".into(),
+                "reweight_from defers class weights, but there are none: give --class-weights"
+                    .into(),
             );
         }
         Ok(())
@@ -117,7 +118,9 @@ impl Config {
             ));
         }
         if input.sampler == Sampler::Instance && input.sampler_from > 0.0 {
-            return wrong("sampler_from defers a sampler, but there is none: give --sampler".into());
+            return wrong(
+                "sampler_from defers a sampler, but there is none: give --sampler".into(),
+            );
         }
         if input.mix == MixKind::None && input.mix_prob < 1.0 {
             return wrong("mix_prob is the probability of mixing: give --mix".into());
@@ -147,11 +150,14 @@ impl Config {
         let frozen = learning != Trained::All && self.optim.frozen_norms == FrozenNorms::Eval;
         if head == Head::Lr && frozen {
             return wrong(
-                "head lr keeps statistics of its own: with train_only give --frozen-norms shift".into(),
+                "head lr keeps statistics of its own: with train_only give --frozen-norms shift"
+                    .into(),
             );
         }
         if learning == Trained::All && self.optim.frozen_norms != FrozenNorms::Eval {
-            return wrong("frozen_norms is about a classifier that learns alone: give --train-only".into());
+            return wrong(
+                "frozen_norms is about a classifier that learns alone: give --train-only".into(),
+            );
         }
         if self.train.start_head == StartHead::Fresh && !begins {
             return wrong("start_head = \"fresh\" belongs beside --init or --after".into());

@@ -1,0 +1,380 @@
+//! Several recipes, several seeds, one table: which runs are needed, in which folders, how they went.
+//!
+//! recipes + flags → a [`Job`] for each recipe and seed, and for each first stage → child processes
+//! (`evenkeel train`), one at a time on each device → the runs' own `metrics.jsonl` → [`Row`]s of mean and
+//! standard deviation. A finished run is used as it is, one that was broken off is gone on with.
+
+use super::config::{Config, KEYS, Overrides};
+use super::recipes::{self, Method};
+use super::run_dir::read_metrics;
+use super::stages::{self, State};
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The recipe's name.
+    pub recipe: String,
+    /// The seed.
+    pub seed: u64,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its recipe.
+    pub config: Config,
+    /// The folder of its first stage.
+    pub first: Option<PathBuf>,
+}
+
+/// The runs of `recipes` with `flags` over them, for seeds `seed..seed + seeds`, in folders of `out`.
+/// First stages come first, each once.
+///
+/// # Errors
+/// A recipe or flag that is wrong, or parts that contradict each other: before anything is run.
+pub fn jobs(recipes: &[String], flags: &Overrides, seeds: u64, out: &Path) -> Result<Vec<Job>> {
+    let mut first: Vec<Job> = Vec::new();
+    let mut second: Vec<Job> = Vec::new();
+    for n in 0..seeds {
+        for name in recipes {
+            let config = prepared(name, flags, n)?;
+            let mut job = job(name, config, out);
+            if let Some(before) = &job.config.train.after {
+                let mut config = prepared(before, flags, n)?;
+                if config.train.after.is_some() {
+                    return Err(Error::usage(format!(
+                        "{name} comes after {before}, which comes after another recipe: only two stages can be told"
+                    )));
+                }
+                // The network of both stages is the second one's, but for its classifier.
+                config.model.model.clone_from(&job.config.model.model);
+                config.model.norm = job.config.model.norm;
+                config.model.nbn_layers.clone_from(&job.config.model.nbn_layers);
+                let before = self::job(before, config, out);
+                job.first = Some(before.folder.clone());
+                if first.iter().all(|j| j.folder != before.folder) {
+                    first.push(before);
+                }
+                second.push(job);
+            } else if first.iter().all(|j| j.folder != job.folder) {
+                first.push(job);
+            }
+        }
+    }
+    first.extend(second);
+    for job in &first {
+        job.config.validate()?;
+    }
+    Ok(first)
+}
+
+fn job(name: &str, config: Config, out: &Path) -> Job {
+    // A recipe's file may lie anywhere: its name without the ending is the folder's.
+    let folder = name.trim_end_matches(".toml").trim_start_matches(['.', '/']);
+    let seed = config.train.seed;
+    let folder = out.join(folder).join(format!("seed-{seed}"));
+    Job { recipe: name.into(), seed, folder, config, first: None }
+}
+
+/// A recipe with the flags over it. `--epochs` is the length of a one-stage run; a second stage, whose
+/// length is its own, becomes shorter or longer in the same proportion as its first stage.
+fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
+    let mut config = recipes::load(name)?;
+    let usual = match &config.train.after {
+        Some(before) => recipes::load(before)?.train.epochs,
+        None => config.train.epochs,
+    };
+    let (own, steps) = (config.train.epochs, config.schedule.milestones.clone());
+    config.apply(flags)?;
+    config.train.seed += n;
+    if flags.epochs.is_some() && config.train.after.is_some() {
+        let share = config.train.epochs as f64 / usual as f64;
+        let scaled = |epochs: usize| ((epochs as f64 * share).round() as usize).max(1);
+        config.train.epochs = scaled(own);
+        config.schedule.milestones = steps.map(|list| {
+            // Milestones must rise, however short the run.
+            let mut last = 0;
+            list.into_iter()
+                .map(|m| {
+                    last = scaled(m).max(last + 1);
+                    last
+                })
+                .collect()
+        });
+    }
+    Ok(config)
+}
+
+/// Settings whose change is no difference of method.
+const INDIFFERENT: [&str; 9] = [
+    "data", "seed", "device", "log_steps", "eval_every", "init", "after_epochs", "skip_bad", "max_steps",
+];
+
+/// In words: the settings in which `config` differs from the recipe `name`.
+///
+/// # Errors
+/// A recipe that cannot be read any more.
+pub fn differences(name: &str, config: &Config) -> Result<Vec<String>> {
+    let lines = |c: &Config| -> Result<Vec<String>> {
+        Ok(c.to_toml()?.lines().filter(|l| l.contains('=')).map(String::from).collect())
+    };
+    let (usual, now) = (lines(&recipes::load(name)?)?, lines(config)?);
+    let value = |all: &[String], i: usize| {
+        let line = all[i].split("  #").next().unwrap_or_default();
+        line.rsplit_once(" = ").map_or("unset", |(_, v)| v.trim()).trim_matches('"').to_string()
+    };
+    let mut found = Vec::new();
+    // A line of comment comes before the settings.
+    let skip = now.len().saturating_sub(KEYS.len());
+    for (i, key) in KEYS.iter().enumerate().filter(|(_, k)| !INDIFFERENT.contains(&k.name)) {
+        let (was, is) = (value(&usual, i + skip), value(&now, i + skip));
+        if was != is {
+            found.push(format!("{} {is} instead of {was}", key.name));
+        }
+    }
+    Ok(found)
+}
+
+/// Runs the jobs that are not finished, one at a time on each device (`None`: the usual one), first
+/// stages before the runs that start from them. `tell` is given a line for each run.
+///
+/// # Errors
+/// What stopped a run, after the others have ended.
+pub fn run_all(jobs: &[Job], devices: &[Option<String>], tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
+    let mut failures = Vec::new();
+    for stage in [false, true] {
+        let queue: Mutex<VecDeque<&Job>> =
+            Mutex::new(jobs.iter().filter(|j| j.first.is_some() == stage).collect());
+        let next = || queue.lock().ok().and_then(|mut q| q.pop_front());
+        let found = std::thread::scope(|scope| {
+            let workers: Vec<_> = devices
+                .iter()
+                .map(|device| {
+                    scope.spawn(move || {
+                        let mut failed = Vec::new();
+                        while let Some(job) = next() {
+                            match run(job, device.as_deref()) {
+                                Ok(word) => tell(&format!("{} seed {}: {word}", job.recipe, job.seed)),
+                                Err(e) => {
+                                    tell(&format!("{} seed {}: {e}", job.recipe, job.seed));
+                                    failed.push(format!("{} seed {}", job.recipe, job.seed));
+                                }
+                            }
+                        }
+                        failed
+                    })
+                })
+                .collect();
+            workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect::<Vec<_>>()
+        });
+        failures.extend(found);
+    }
+    match failures.as_slice() {
+        [] => Ok(()),
+        some => Err(Error::Failure(format!("not finished: {}; repeat the command to go on", some.join(", ")))),
+    }
+}
+
+/// Runs a job in a process of its own, unless it is finished.
+fn run(job: &Job, device: Option<&str>) -> Result<&'static str> {
+    let config = match &job.first {
+        Some(first) if !stages::last_checkpoint(first).exists() => {
+            return Err(Error::Failure("its first stage is not there".into()));
+        }
+        Some(first) => stages::from_checkpoint(&job.config, first),
+        None => job.config.clone(),
+    };
+    let resume = match stages::state(&config, &job.folder)? {
+        State::Finished => return Ok("was there"),
+        State::Begun => true,
+        State::New => false,
+    };
+    let program = std::env::current_exe()
+        .map_err(|e| Error::Failure(format!("this program's own file is not known: {e}")))?;
+    let mut command = Command::new(program);
+    command.arg("train").arg("--quiet").arg("--out").arg(&job.folder);
+    if resume {
+        command.arg("--resume");
+    } else {
+        let file = job.folder.with_extension("toml");
+        let parent = file.parent().unwrap_or(&file);
+        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+        super::atomic::write_atomic(&file, config.to_toml()?.as_bytes())?;
+        command.arg(&file);
+    }
+    if let Some(device) = device {
+        command.args(["--device", device]);
+    }
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|e| Error::Failure(format!("a run could not be started: {e}")))?;
+    if output.status.success() {
+        return Ok(if resume { "gone on with, done" } else { "done" });
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let said = text.lines().rev().find_map(|l| l.strip_prefix("evenkeel: ")).unwrap_or("no word");
+    Err(Error::Failure(said.to_string()))
+}
+
+/// Mean and standard deviation of several runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation (n − 1); none of one run.
+    pub std: Option<f64>,
+}
+
+impl Spread {
+    /// Of these values; none without any.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let square = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        Some(Spread { mean, std: (values.len() > 1).then(|| (square / (n - 1.0)).sqrt()) })
+    }
+}
+
+/// A recipe's line in the table. Accuracies are shares of 1.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The recipe's name.
+    pub recipe: String,
+    /// What it says of its method.
+    #[serde(skip)]
+    pub method: Method,
+    /// Seeds whose run is finished.
+    pub seeds: Vec<u64>,
+    /// Accuracy over all test images.
+    pub overall: Option<Spread>,
+    /// Over the classes of more than 100 training images.
+    pub many: Option<Spread>,
+    /// Of 20 to 100.
+    pub medium: Option<Spread>,
+    /// Of fewer.
+    pub few: Option<Spread>,
+    /// Training images a second in the last epoch.
+    pub images_per_second: Option<Spread>,
+    /// Published accuracy in percent.
+    pub published: Option<f64>,
+    /// Where it was read.
+    pub source: String,
+    /// What differs from the published setting.
+    pub differs: Vec<String>,
+}
+
+/// The table's rows, in the order of `recipes`.
+///
+/// # Errors
+/// A run whose files cannot be read.
+pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
+    recipes
+        .iter()
+        .map(|name| {
+            let mut seeds = Vec::new();
+            let mut last: Vec<Value> = Vec::new();
+            let mut differs = Vec::new();
+            for job in jobs.iter().filter(|j| j.recipe == *name) {
+                differs = differences(name, &job.config)?;
+                let epochs = job.config.train.epochs as u64;
+                let row = match job.folder.join("metrics.jsonl").exists() {
+                    true => read_metrics(&job.folder)?.pop(),
+                    false => None,
+                };
+                if let Some(row) = row.filter(|r| r["epoch"].as_u64() == Some(epochs - 1)) {
+                    seeds.push(job.seed);
+                    last.push(row);
+                }
+            }
+            let of = |pointer: &str| {
+                let values: Vec<f64> =
+                    last.iter().filter_map(|r| r.pointer(pointer)?.as_f64()).collect();
+                Spread::of(&values)
+            };
+            let method = recipes::method(name)?;
+            if !method.differs.is_empty() {
+                differs.insert(0, method.differs.clone());
+            }
+            Ok(Row {
+                recipe: name.clone(),
+                overall: of("/test/overall"),
+                many: of("/test/many"),
+                medium: of("/test/medium"),
+                few: of("/test/few"),
+                images_per_second: of("/images_per_second"),
+                published: method.published,
+                source: method.source.clone(),
+                seeds,
+                method,
+                differs,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Overrides {
+        Overrides {
+            dataset: Some("synthetic".into()),
+            model: Some("small".into()),
+            epochs: Some("50".into()),
+            ..Overrides::default()
+        }
+    }
+
+    #[test]
+    fn a_first_stage_is_run_once_and_before() {
+        let names: Vec<String> =
+            ["cifar10-lt/crt", "cifar10-lt/ce", "cifar10-lt/lws"].map(String::from).to_vec();
+        let jobs = jobs(&names, &flags(), 2, Path::new("x")).unwrap();
+        let listed: Vec<(String, u64)> = jobs.iter().map(|j| (j.recipe.clone(), j.seed)).collect();
+        assert_eq!(jobs.len(), 6, "{listed:?}");
+        assert_eq!(listed[0], ("cifar10-lt/ce".into(), 0));
+        assert_eq!(listed[1], ("cifar10-lt/ce".into(), 1));
+        let crt = jobs.iter().find(|j| j.recipe.ends_with("crt")).unwrap();
+        assert_eq!(crt.first.as_deref(), Some(jobs[0].folder.as_path()));
+        // 30 epochs after 200 are 8 after 50, their milestones 10 and 20 are 3 and 5.
+        assert_eq!(crt.config.train.epochs, 8);
+        assert_eq!(crt.config.schedule.milestones, Some(vec![3, 5]));
+        assert_eq!(jobs[0].config.train.epochs, 50);
+    }
+
+    #[test]
+    fn differences_from_the_recipe_are_told() {
+        let name = "cifar10-lt/ldam-drw".to_string();
+        let jobs = jobs(std::slice::from_ref(&name), &flags(), 1, Path::new("x")).unwrap();
+        let found = differences(&name, &jobs[0].config).unwrap();
+        for part in ["epochs 50 instead of 200", "model small instead of resnet32"] {
+            assert!(found.iter().any(|d| d == part), "{found:?}");
+        }
+        assert_eq!(found.len(), 3, "{found:?}"); // and the data set
+    }
+
+    #[test]
+    fn spread_is_the_samples() {
+        let s = Spread::of(&[1.0, 2.0, 4.0]).unwrap();
+        assert!((s.mean - 7.0 / 3.0).abs() < 1e-12 && (s.std.unwrap() - 1.5275252).abs() < 1e-6);
+        assert_eq!(Spread::of(&[0.5]).unwrap().std, None);
+        assert!(Spread::of(&[]).is_none());
+    }
+
+    #[test]
+    fn every_recipe_that_comes_along_is_valid() {
+        for (name, _) in recipes::all() {
+            let method = recipes::method(name).unwrap();
+            assert!(!method.title.is_empty() && !method.paper.is_empty(), "{name}");
+            assert!(method.published.is_none() || !method.source.is_empty(), "{name}");
+            let names = [(*name).to_string()];
+            jobs(&names, &flags(), 1, Path::new("x")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+}

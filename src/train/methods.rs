@@ -1,0 +1,151 @@
+//! The parts that recipes are made of besides losses (which describe themselves, `crate::loss`): class
+//! weights, samplers, mixing, heads, norms, stages, changes after training; and what is not there yet.
+
+use crate::loss::LOSSES;
+use serde::Serialize;
+
+/// A part of recipes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// What it is: `loss`, `sampler`, …
+    pub kind: &'static str,
+    /// How a recipe asks for it.
+    pub setting: String,
+    /// The paper.
+    pub paper: &'static str,
+    /// Its year.
+    pub year: Option<u16>,
+    /// What it computes.
+    pub equation: &'static str,
+    /// What differs from the paper, or is not known of it.
+    pub note: &'static str,
+    /// It works; else it is not built.
+    pub works: bool,
+}
+
+type Row = (&'static str, &'static str, &'static str, u16, &'static str);
+
+const KANG: &str = "Kang et al., Decoupling Representation and Classifier, ICLR";
+const CUI: &str = "Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR";
+const CAO: &str = "Cao et al., LDAM, NeurIPS";
+
+/// kind, setting, paper, year (0: none), equation
+const ROWS: &[Row] = &[
+    ("weights", "class_weights = \"inverse\"", "", 0, "v_j = 1/n_j, mean 1"),
+    ("weights", "class_weights = \"sqrt\"", "", 0, "v_j = 1/sqrt(n_j), mean 1"),
+    ("weights", "class_weights = \"effective\"", CUI, 2019, "v_j = (1 - beta)/(1 - beta^n_j), mean 1"),
+    ("weights", "reweight_from = 0.8", CAO, 2019, "DRW: weights from this share of the epochs on"),
+    ("loss", "label_smoothing = 0.1", "Szegedy et al., CVPR", 2016, "target (1 - s) e_y + s/C"),
+    ("loss", "logit_adjust = 1", "Menon et al., ICLR", 2021, "z + tau log pi in any cross-entropy"),
+    ("sampler", "sampler = \"instance\"", "", 0, "every image once"),
+    ("sampler", "sampler = \"class-balanced\"", KANG, 2020, "p_j = 1/C"),
+    ("sampler", "sampler = \"sqrt\"", KANG, 2020, "p_j ~ sqrt(n_j)"),
+    ("sampler", "sampler = \"progressive\"", KANG, 2020, "p_j = (1 - t) n_j/N + t/C, t from 0 to 1"),
+    ("sampler", "sampler = \"effective\"", CUI, 2019, "an image's weight (1 - beta)/(1 - beta^n_y)"),
+    ("sampler", "sampler = \"class-aware\"", "Shen et al., ECCV", 2016, "rings of classes and of their images"),
+    ("sampler", "sampler = \"under\"", "", 0, "n_min images of each class"),
+    ("sampler", "sampler = \"over\"", "", 0, "n_max images of each class"),
+    ("sampler", "sampler_from = 0.8", CAO, 2019, "DRS: the sampler from this share of the epochs on"),
+    ("images", "augment = \"standard\"", "He et al., CVPR", 2016, "pad 4, random crop, flip"),
+    ("images", "cutout = 16", "DeVries and Taylor, arXiv", 2017, "a black square at a random place"),
+    ("images", "mix = \"mixup\"", "Zhang et al., ICLR", 2018, "x = l x_i + (1-l) x_j, L = l L(y_i) + (1-l) L(y_j)"),
+    ("images", "mix = \"cutmix\"", "Yun et al., ICCV", 2019, "a box of x_j in x_i, l = the share of x_i"),
+    ("images", "mix = \"cmo\"", "Park et al., CVPR", 2022, "CutMix whose x_j are drawn with p_j = 1/C"),
+    ("head", "head = \"linear\"", "", 0, "z = W f + b"),
+    ("head", "head = \"cosine\"", CAO, 2019, "z_j = s cos(f, W_j)"),
+    ("head", "head = \"lr\"", "Bao et al., NBN, IEEE TIP", 2024, "z = BN without affine map (W f + b)"),
+    ("head", "head = \"lws\"", KANG, 2020, "z_j = s_j (W f + b)_j"),
+    ("head", "head = \"disalign\"", "Zhang et al., DisAlign, CVPR", 2021, "z' = (1 + c a_j) z_j + c b_j, c = sigmoid(v f + d)"),
+    ("norm", "norm = \"bn\"", "Ioffe and Szegedy, ICML", 2015, "w (x - mean)/sqrt(var + eps) + b"),
+    ("norm", "norm = \"nbn\"", "Bao et al., NBN, IEEE TIP", 2024, "w = a g/(|g| + e), b = a h/(|h| + e)"),
+    ("stage", "after = \"RECIPE\"", KANG, 2020, "start from that recipe's result"),
+    ("stage", "start_head = \"fresh\"", KANG, 2020, "cRT: the classifier starts anew"),
+    ("stage", "train_only = \"head\"", KANG, 2020, "everything below the classifier is frozen"),
+    ("stage", "train_only = \"scale\"", KANG, 2020, "only the factors of lws or disalign learn"),
+    ("stage", "frozen_norms = \"shift\"", "Zhong et al., MiSLAS, CVPR", 2021, "running statistics go on under the new sampler"),
+    ("post", "post = \"tau-norm\"", KANG, 2020, "W_j / |W_j|^tau, b = 0"),
+    ("post", "post = \"ncm\"", KANG, 2020, "the nearest class mean of features"),
+    ("post", "post = \"logit-adjustment\"", "Menon et al., ICLR", 2021, "b_j - tau log pi_j"),
+];
+
+/// Methods that are not built, and why.
+const OPEN: &[Row] = &[
+    ("sampler", "meta sampler (BALMS)", "Ren et al., NeurIPS", 2020, "needs a gradient through an update"),
+    ("sampler", "one-sided selection, SMOTE", "", 0, "need a nearest-neighbour search"),
+    ("images", "AutoAugment, RandAugment", "Cubuk et al., CVPR", 2019, "their image operations have no kernels yet"),
+    ("images", "rotation, colour jitter", "", 0, "no kernels yet"),
+    ("images", "MetaSAug", "Li et al., CVPR", 2021, "needs covariances by class and a gradient through an update"),
+    ("loss", "ABC-Norm", "", 2023, "its exact weighting was not found"),
+    ("norm", "compound BN", "", 0, "its constants were not found"),
+    ("norm", "AdaBN, TransNorm, weight normalization", "", 0, "no layers yet"),
+    ("stage", "weight balancing (MaxNorm)", "Alshammari et al., CVPR", 2022, "needs a projection after each step"),
+    ("experts", "RIDE, ACE, TLC", "", 0, "need networks with several branches"),
+    ("experts", "xERM, attention transfer", "", 0, "need a frozen teacher beside the network"),
+    ("contrastive", "BCL, PaCo, OLTR memory", "", 0, "need several views, a queue, a momentum encoder"),
+];
+
+/// Every part: the losses first, what is not built last.
+pub fn parts() -> Vec<Part> {
+    let loss = |d: &&'static crate::loss::Definition| Part {
+        kind: "loss",
+        setting: format!("loss = \"{}\"", d.name),
+        paper: d.paper.cite,
+        year: Some(d.paper.year),
+        equation: d.equation,
+        note: d.note,
+        works: true,
+    };
+    let row = |works: bool| {
+        move |(kind, setting, paper, year, text): &Row| Part {
+            kind,
+            setting: (*setting).into(),
+            paper,
+            year: (*year != 0).then_some(*year),
+            equation: if works { text } else { "" },
+            note: if works { "" } else { text },
+            works,
+        }
+    };
+    LOSSES
+        .iter()
+        .map(loss)
+        .chain(ROWS.iter().map(row(true)))
+        .chain(OPEN.iter().map(row(false)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::config::Config;
+
+    /// A setting that a recipe could not have would be found here: each stands in a recipe's text.
+    #[test]
+    fn every_working_part_is_a_setting_of_recipes() {
+        for part in parts().iter().filter(|p| p.works) {
+            let (key, _) = part.setting.split_once(" = ").expect("a setting");
+            let section = crate::train::config::KEYS
+                .iter()
+                .find(|k| k.name == key)
+                .map(|k| k.section)
+                .unwrap_or_else(|| panic!("{key} is no setting"));
+            let text = format!("[{section}]\n{}\n", part.setting);
+            Config::from_toml_str(&text).unwrap_or_else(|e| panic!("{}: {e}", part.setting));
+        }
+    }
+
+    #[test]
+    fn every_choice_of_a_part_is_listed() {
+        let all = parts();
+        for (key, names) in [
+            ("sampler", crate::train::config::Sampler::NAMES),
+            ("head", crate::train::config::Head::NAMES),
+            ("norm", crate::train::config::Norm::NAMES),
+        ] {
+            for name in names {
+                let setting = format!("{key} = \"{name}\"");
+                assert!(all.iter().any(|p| p.setting == setting), "{setting} is not listed");
+            }
+        }
+    }
+}
