@@ -1,0 +1,220 @@
+//! The recipes that come along, each trained for an epoch on a few made-up images: what they freeze stays
+//! frozen, a broken-off run goes on to the same bits, and parts that contradict each other are refused.
+
+use evenkeel::train::checkpoint::{Checkpoint, TensorData};
+use evenkeel::train::config::{Config, Overrides};
+use evenkeel::train::trainer::{Options, Outcome};
+use evenkeel::train::{recipes, stages};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tempfile::tempdir;
+
+/// A recipe on 4 classes of 24 to 6 images, with the small network.
+fn tiny(name: &str) -> Config {
+    let mut config = recipes::load(name).expect("a recipe that comes along");
+    let text = |v: &str| Some(v.to_string());
+    let flags = Overrides {
+        dataset: text("synthetic"),
+        classes: text("4"),
+        train_per_class: text("24"),
+        test_per_class: text("4"),
+        imbalance: text("4"),
+        model: text("small"),
+        batch_size: text("16"),
+        epochs: text("1"),
+        ..Overrides::default()
+    };
+    config.apply(&flags).expect("flags");
+    config.schedule = Default::default();
+    config.train.after_epochs = config.train.after.is_some().then_some(1);
+    config
+}
+
+fn options(out: &Path, resume: bool) -> Options {
+    Options {
+        out: Some(out.to_path_buf()),
+        resume,
+        json: false,
+        quiet: true,
+        trace_nan: false,
+        lose_device_at: None,
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+fn train(config: &Config, out: &Path) -> Outcome {
+    stages::run(config, &options(out, false)).expect("a run")
+}
+
+fn tensors(run: &Path) -> Vec<(String, Vec<f32>)> {
+    let file = Checkpoint::load(&stages::last_checkpoint(run)).expect("a checkpoint");
+    file.tensors
+        .into_iter()
+        .filter_map(|(name, _, data)| match data {
+            TensorData::F32(values) => Some((name, values)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn every_recipe_trains() {
+    for (name, _) in recipes::all().iter().filter(|(name, _)| name.starts_with("cifar10-lt/")) {
+        let folder = tempdir().expect("a folder");
+        let config = tiny(name);
+        let outcome = train(&config, folder.path());
+        assert!(outcome.summary.is_some(), "{name}");
+        let after = tensors(folder.path());
+        assert!(after.iter().all(|(_, v)| v.iter().all(|x| x.is_finite())), "{name}");
+        if config.train.after.is_none() {
+            continue;
+        }
+        let before = tensors(&folder.path().join("first"));
+        let shifted = config.optim.frozen_norms.name() == "shift";
+        for (tensor, values) in after.iter().filter(|(t, _)| !t.starts_with("linear")) {
+            let old = before.iter().find(|(n, _)| n == tensor).map(|(_, v)| v);
+            let statistic = tensor.contains("running_");
+            let kept = old.is_some_and(|old| old == values);
+            assert!(kept || (statistic && shifted), "{name}: {tensor} changed");
+        }
+        let head = |all: &[(String, Vec<f32>)]| -> Vec<(String, Vec<f32>)> {
+            all.iter().filter(|(t, _)| t.starts_with("linear")).cloned().collect()
+        };
+        assert_ne!(head(&before), head(&after), "{name}: the classifier is as before");
+    }
+}
+
+#[test]
+fn statistics_shift_below_a_frozen_network_where_they_are_asked_to() {
+    let folder = tempdir().expect("a folder");
+    let config = tiny("cifar100-lt/mislas");
+    train(&config, folder.path());
+    let (before, after) = (tensors(&folder.path().join("first")), tensors(folder.path()));
+    let of = |all: &[(String, Vec<f32>)], name: &str| {
+        all.iter().find(|(n, _)| n == name).expect("a tensor").1.clone()
+    };
+    assert_ne!(of(&before, "bn1.running_mean"), of(&after, "bn1.running_mean"));
+    assert_eq!(of(&before, "bn1.weight"), of(&after, "bn1.weight"));
+    assert_eq!(of(&before, "conv1.weight"), of(&after, "conv1.weight"));
+    assert_ne!(of(&after, "linear.scale"), vec![1.0; 4]);
+}
+
+#[test]
+fn a_run_broken_off_goes_on_to_the_same_bits_with_every_kind_of_draw() {
+    for (sampler, mix) in [("class-balanced", "mixup"), ("class-aware", "cmo"), ("over", "cutmix")] {
+        let mut config = tiny("cifar10-lt/ldam-drw");
+        let flags = Overrides {
+            sampler: Some(sampler.into()),
+            mix: Some(mix.into()),
+            mix_prob: Some("0.8".into()),
+            cutout: Some("8".into()),
+            epochs: Some("8".into()),
+            loss: Some("gcl".into()),
+            ..Overrides::default()
+        };
+        config.apply(&flags).expect("flags");
+        config.train.eval_every = 8;
+        let (whole, parts) = (tempdir().expect("a folder"), tempdir().expect("a folder"));
+        train(&config, whole.path());
+        let mut part = config.clone();
+        part.train.max_steps = Some(10);
+        train(&part, parts.path());
+        stages::run(&config, &options(parts.path(), true)).expect("the rest");
+        assert_eq!(tensors(whole.path()), tensors(parts.path()), "{sampler}, {mix}");
+    }
+}
+
+#[test]
+fn a_first_stage_that_is_there_is_used_as_it_is() {
+    let folder = tempdir().expect("a folder");
+    let config = tiny("cifar10-lt/crt");
+    let before = stages::first_stage(&config).expect("a recipe").expect("a first stage");
+    let first = folder.path().join("first");
+    stages::ensure(&before, &options(&first, false)).expect("a first stage");
+    let made = std::fs::metadata(stages::last_checkpoint(&first)).expect("a checkpoint");
+    train(&config, folder.path());
+    let now = std::fs::metadata(stages::last_checkpoint(&first)).expect("a checkpoint");
+    assert_eq!(made.modified().expect("a time"), now.modified().expect("a time"));
+    // Another recipe in its place is refused.
+    let other = stages::ensure(&tiny("cifar10-lt/mixup"), &options(&first, false));
+    let error = other.expect_err("a refusal").to_string();
+    assert!(error.contains("another recipe"), "{error}");
+}
+
+#[test]
+fn contradictions_are_refused_before_anything_is_read() {
+    let flag = |name: &str, value: &str| {
+        let text = format!("[{}]\n", section(name));
+        let quoted = if value.parse::<f64>().is_ok() || value.starts_with('{') {
+            value.to_string()
+        } else {
+            format!("{value:?}")
+        };
+        format!("{text}{name} = {quoted}\n")
+    };
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[("loss", "ldan")], "did you mean `ldam`"),
+        (&[("loss", "ldam")], "--head cosine"),
+        (&[("loss", "focal"), ("loss_options", "{ gama = 2.0 }")], "did you mean `gamma`"),
+        (&[("loss_options", "{ gamma = 2.0 }")], "takes no options"),
+        (&[("loss", "focal"), ("loss_options", "{ gamma = -1.0 }")], "gamma is -1"),
+        (&[("loss", "focal"), ("label_smoothing", "0.1")], "label_smoothing"),
+        (&[("loss", "balanced-softmax"), ("logit_adjust", "1.0")], "leave logit_adjust out"),
+        (&[("reweight_from", "0.8")], "--class-weights"),
+        (&[("sampler_from", "0.8")], "--sampler"),
+        (&[("sampler", "class-balanced"), ("shuffle", "none")], "contradicts"),
+        (&[("sampler", "class_balanced")], "did you mean `class-balanced`"),
+        (&[("mix_prob", "0.5")], "--mix"),
+        (&[("train_only", "head")], "--init"),
+        (&[("train_only", "scale"), ("after", "cifar10-lt/ce")], "lws or disalign"),
+        (&[("start_head", "fresh")], "--init"),
+        (&[("frozen_norms", "shift")], "--train-only"),
+        (&[("post", "tau-norm"), ("head", "cosine")], "linear head"),
+        (&[("after_epochs", "3")], "--after"),
+        (&[("train_only", "head"), ("head", "lr"), ("after", "cifar10-lt/ce")], "shift"),
+    ];
+    for (settings, part) in cases {
+        let mut sections: std::collections::BTreeMap<&str, String> = Default::default();
+        for (name, value) in *settings {
+            let line = flag(name, value);
+            let (head, line) = line.split_once('\n').expect("two lines");
+            assert_eq!(head, format!("[{}]", section(name)));
+            sections.entry(section(name)).or_default().push_str(line);
+        }
+        let text: String = sections.iter().map(|(s, t)| format!("[{s}]\n{t}")).collect();
+        let error = Config::from_toml_str(&text)
+            .and_then(|c| c.validate())
+            .expect_err(&format!("{text} is refused"));
+        assert_eq!(error.exit_code(), 2, "{error}");
+        assert!(error.to_string().contains(part), "{text}: {error}");
+    }
+    let mut nested = tiny("cifar10-lt/crt");
+    nested.train.after = Some("cifar10-lt/lws".into());
+    let error = stages::first_stage(&nested).expect_err("three stages").to_string();
+    assert!(error.contains("two stages"), "{error}");
+}
+
+fn section(name: &str) -> &'static str {
+    let keys = evenkeel::train::config::KEYS;
+    keys.iter().find(|k| k.name == name).expect("a setting").section
+}
+
+#[test]
+fn named_numbers_are_read_from_flags() {
+    let mut config = Config::default();
+    let options = |text: &str| Overrides {
+        loss: Some("seesaw".into()),
+        loss_options: Some(text.into()),
+        ..Overrides::default()
+    };
+    config.apply(&options("p=0.5, q=1")).expect("options");
+    assert_eq!(config.loss.loss_options["p"], 0.5);
+    assert_eq!(config.loss.loss_options["q"], 1.0);
+    let again = Config::from_toml_str(&config.to_toml().expect("text")).expect("a recipe");
+    assert_eq!(again, config);
+    for (text, part) in [("p", "by name"), ("p=x", "number")] {
+        let error = config.apply(&options(text)).expect_err("a refusal").to_string();
+        assert!(error.contains("--loss-options") && error.contains(part), "{error}");
+    }
+}
