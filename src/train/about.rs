@@ -5,7 +5,7 @@ use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{BiasStart, Config, Head, Norm};
 use crate::data::Splits;
 use crate::error::{Error, Result};
-use crate::nn::{self, Named, NormLayers, Norms, Spec};
+use crate::nn::{self, HEAD, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -117,6 +117,20 @@ pub fn floats(file: &Checkpoint) -> Vec<Named> {
             _ => None,
         })
         .collect()
+}
+
+/// Takes the parameters of a checkpoint without its momentum; a classifier's that it lacks, or with `fresh`
+/// all of the classifier's, stay as the seed made them.
+pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
+    let mut tensors = floats(file);
+    tensors.retain(|(name, ..)| {
+        !name.starts_with(MOMENTUM_PREFIX) && !(fresh && name.starts_with(HEAD))
+    });
+    let own = params.export(false)?;
+    let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
+    let missing: Vec<Named> =
+        own.into_iter().filter(|(n, ..)| n.starts_with(HEAD) && lacks(n)).collect();
+    params.import(&[tensors, missing].concat())
 }
 
 /// `num_batches_tracked` of a file's batch norms (they all agree), 0 without any.

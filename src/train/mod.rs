@@ -11,6 +11,7 @@ pub mod config;
 pub mod device_set;
 pub mod events;
 pub mod features;
+mod feed;
 mod fingerprint;
 pub mod inside;
 pub mod metrics;

@@ -4,26 +4,24 @@
 //! position in the epoch); order, augmentation and learning rate are functions of (seed, epoch,
 //! position), so a resumed run computes the same bits as an unbroken one.
 
-use super::about::{About, Position, at_file, floats, text, tracked};
+use super::about::{About, Position, at_file, floats, start_from, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, Config, MixKind, StartHead};
+use super::config::{Augment, Config, StartHead};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::features;
+use super::feed::Feed;
 use super::fingerprint::Fingerprint;
 use super::inside::{Inside, Watch};
 use super::metrics::{Confusion, Summary};
-use super::mixing::Mixing;
 use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
 use super::{parts, post, trace};
-use crate::data::sampler::{Pool, Rule, epoch_order};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, StepUniform, mib};
-use crate::nn::{HEAD, MOMENTUM_PREFIX, Named};
+use crate::gpu::{Gpu, mib};
 use crate::optim::{Alarm, Sgd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -110,13 +108,11 @@ struct Trainer<'a> {
     session: Session,
     at: Position,
     looked: u32,
-    batch: usize,
     summary: Option<Summary>,
     progress: Progress,
     events: EventWriter,
     watch: Watch,
-    mixing: Mixing,
-    pool: Pool,
+    feed: Feed<'a>,
 }
 
 impl<'a> Trainer<'a> {
@@ -136,13 +132,10 @@ impl<'a> Trainer<'a> {
         session.cutout = config.input.cutout;
         session.backbone = parts::backbone(config);
         let epochs = config.train.epochs;
-        let pool = Pool::new(&splits.train.labels, splits.train.classes.len());
-        let lengths: Vec<usize> =
-            (0..epochs).map(|e| pool.epoch_len(parts::sampler(config, e))).collect();
-        let room = lengths.iter().copied().max().unwrap_or(0);
-        let train = DeviceSet::with_room(&gpu, &splits.train, room)?;
+        let feed = Feed::new(config, &splits.train)?;
+        let train = DeviceSet::with_room(&gpu, &splits.train, feed.longest())?;
         let test = DeviceSet::upload(&gpu, &splits.test)?;
-        let all: usize = lengths.iter().map(|n| steps_in_epoch(config, *n)).sum();
+        let all: usize = (0..epochs).map(|e| feed.steps(e)).sum();
         let total = config.train.max_steps.map_or(all, |m| m.min(all));
         let display = if options.json && config.train.log_steps.is_some() {
             Display::detect(true, None)
@@ -162,13 +155,11 @@ impl<'a> Trainer<'a> {
             session,
             at: Position::default(),
             looked: 0,
-            batch: 1,
             summary: None,
             progress: Progress::new(display, total, epochs),
             events,
             watch,
-            mixing: Mixing::new(&config.input, seed, epochs)?,
-            pool,
+            feed,
             splits,
             gpu,
         })
@@ -183,7 +174,8 @@ impl<'a> Trainer<'a> {
             if let Some(init) = &self.config.train.init {
                 let file = Checkpoint::load(init)?;
                 self.at.tracked = tracked(&file);
-                self.take(floats(&file)).map_err(|e| at_file(init, e))?;
+                let fresh = self.config.train.start_head == StartHead::Fresh;
+                start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
             }
             return self.first_plan();
         }
@@ -213,26 +205,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Takes the parameters of a checkpoint; a classifier's that it lacks, or all of the classifier's with
-    /// `start_head = "fresh"`, stay as the seed made them.
-    fn take(&self, mut tensors: Vec<Named>) -> Result<()> {
-        let fresh = self.config.train.start_head == StartHead::Fresh;
-        tensors.retain(|(name, ..)| {
-            !name.starts_with(MOMENTUM_PREFIX) && !(fresh && name.starts_with(HEAD))
-        });
-        let own = self.session.params.export(false)?;
-        let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
-        let missing: Vec<_> =
-            own.into_iter().filter(|(n, ..)| n.starts_with(HEAD) && lacks(n)).collect();
-        self.session.params.import(&[tensors, missing].concat())
-    }
-
     /// Plans the first step before anything is written, so that a batch that does not fit is told
     /// at once.
     fn first_plan(&mut self) -> Result<()> {
         let augment = self.config.input.augment == Augment::Standard;
-        let n =
-            self.config.train.batch_size.min(self.pool.epoch_len(parts::sampler(self.config, 0)));
+        let n = self.feed.batch(0);
         self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 
@@ -252,19 +229,12 @@ impl<'a> Trainer<'a> {
     fn epoch(&mut self) -> Result<bool> {
         let began = Instant::now();
         let (config, epoch) = (self.config, self.at.epoch);
-        let order = self.order(epoch);
+        let order = self.feed.begin(epoch, &self.train);
         let n = order.len();
-        self.train.set_order(&order);
-        if config.input.mix == MixKind::Cmo {
-            let (seed, epoch) = (config.train.seed, epoch as u64);
-            // Drawn by 1/n of the class for each image: every class as often.
-            self.train.set_others(&self.pool.epoch(Rule::Power(0.0), !seed, epoch, 0.0));
-        }
         self.session.objective.weigh(parts::weighted(config, epoch));
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
-        let batch = config.train.batch_size.min(n);
-        self.batch = batch;
+        let batch = self.feed.batch(epoch);
         let end = if config.train.drop_last { n / batch * batch } else { n };
         let images = end - self.at.seen;
         let noted = self.at.seen;
@@ -290,7 +260,7 @@ impl<'a> Trainer<'a> {
                 self.gpu.lose();
             }
             let now = batch.min(end - self.at.seen);
-            let step = self.uniform(lr, self.at.step, self.at.seen, now);
+            let step = self.feed.uniform(lr, epoch, self.at.step, (self.at.seen, now));
             self.session.train_plan(&self.train, now, augment)?.run(&step)?;
             self.gpu.throttle()?;
             self.at.step += 1;
@@ -306,35 +276,6 @@ impl<'a> Trainer<'a> {
         let rate = images as f64 / began.elapsed().as_secs_f64();
         self.end_epoch(lr, end, rate)?;
         Ok(config.train.max_steps.is_some_and(|m| self.at.step as usize >= m))
-    }
-
-    /// The images of an epoch in order.
-    fn order(&self, epoch: usize) -> Vec<u32> {
-        let (config, seed) = (self.config, self.config.train.seed);
-        match parts::sampler(config, epoch) {
-            Rule::Instance => {
-                epoch_order(self.train.len(), seed, epoch as u64, config.input.shuffle)
-            }
-            rule => {
-                let progress = epoch as f64 / (config.train.epochs - 1).max(1) as f64;
-                self.pool.epoch(rule, seed, epoch as u64, progress)
-            }
-        }
-    }
-
-    /// What the kernels are told of step `step`, whose batch of `n` begins at position `first`.
-    fn uniform(&self, lr: f64, step: u32, first: usize, n: usize) -> StepUniform {
-        let seed = self.config.train.seed;
-        let (lambda, shift) = self.mixing.draw(self.at.epoch, step, n);
-        StepUniform {
-            learning_rate: lr as f32,
-            step,
-            epoch: self.at.epoch as u32,
-            first: first as u32,
-            seed: [seed as u32, (seed >> 32) as u32],
-            lambda,
-            shift,
-        }
     }
 
     fn progress_step(&mut self, lr: f64, images: usize) -> Result<()> {
@@ -357,7 +298,7 @@ impl<'a> Trainer<'a> {
             return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
-        let batch = self.batch;
+        let batch = self.feed.batch(self.at.epoch);
         let steps = losses.len();
         for (i, loss) in losses.iter().enumerate() {
             let step = self.looked + i as u32 + 1;
@@ -385,11 +326,11 @@ impl<'a> Trainer<'a> {
     /// Replays the step of the alarm, which nothing was updated in or after. It is one of the epoch
     /// under way: an epoch ends with a look.
     fn trace(&mut self, alarm: &Alarm, lr: f64) -> Result<String> {
-        let batch = self.batch;
+        let batch = self.feed.batch(self.at.epoch);
         let since = (self.at.step - alarm.step) as usize;
         let first = (self.at.seen.div_ceil(batch) - since) * batch;
         let n = batch.min(self.at.seen - first);
-        let step = self.uniform(lr, alarm.step, first, n);
+        let step = self.feed.uniform(lr, self.at.epoch, alarm.step, (first, n));
         let augment = self.config.input.augment == Augment::Standard;
         let plan = self.session.train_plan(&self.train, n, augment)?;
         let culprit = plan.trace(&step)?;
@@ -558,11 +499,6 @@ fn resumable(error: Error, out: &Path) -> Error {
         )),
         other => other,
     }
-}
-
-fn steps_in_epoch(config: &Config, images: usize) -> usize {
-    let batch = config.train.batch_size.min(images).max(1);
-    if config.train.drop_last { images / batch } else { images.div_ceil(batch) }
 }
 
 // The ring must hold the losses between two looks.
