@@ -5,7 +5,7 @@ use crate::batchnorm::{Affine, BatchNorm};
 use crate::conv2d::{Conv2d, Direction};
 use crate::{Caps, Program};
 use crate::{
-    batch, batchnorm, conv2d, elementwise, limits, matmul, optim, pool, reduce, shortcut,
+    augment, batch, batchnorm, conv2d, elementwise, limits, matmul, optim, pool, reduce, shortcut,
     softmax_ce,
 };
 
@@ -159,6 +159,23 @@ pub fn all() -> Vec<Kernel> {
         }),
         only("batch.cutmix", "y = other[i + shift] in a box, x[i] outside", MIX, |s, c| {
             batch::mix(&mixed(s, true), c)
+        }),
+        only("augment", "one operation of a policy, drawn for each sample", MIX, |s, c| {
+            let pass = augment::Pass {
+                n: s.at("n"),
+                c: s.at("c"),
+                h: s.at("h"),
+                w: s.at("w"),
+                rows: 25,
+                passes: 2,
+                pass: 0,
+                independent: false,
+                cutout: 0,
+                draw: 0,
+                mean: [0.5; 3],
+                std: [0.25; 3],
+            };
+            augment::program(&pass, c)
         }),
         only("batch.one_hot", "hot[i, label[i]] = 1", &[("n", 128), ("classes", 100)], |s, _| {
             batch::one_hot(s.at("n"), s.at("classes"))

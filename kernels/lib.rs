@@ -32,6 +32,7 @@ mod translate;
 mod tuned;
 mod wgsl;
 
+pub mod augment;
 pub mod batch;
 pub mod batchnorm;
 pub mod catalog;

@@ -102,7 +102,8 @@ fn statistics_shift_below_a_frozen_network_where_they_are_asked_to() {
 
 #[test]
 fn a_run_broken_off_goes_on_to_the_same_bits_with_every_kind_of_draw() {
-    for (sampler, mix) in [("class-balanced", "mixup"), ("class-aware", "cmo"), ("over", "cutmix")] {
+    for (sampler, mix) in [("class-balanced", "mixup"), ("class-aware", "cmo"), ("over", "cutmix")]
+    {
         let mut config = tiny("cifar10-lt/ldam-drw");
         let flags = Overrides {
             sampler: Some(sampler.into()),

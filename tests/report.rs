@@ -217,7 +217,7 @@ fn feature_strengths_equal_those_recomputed_from_the_maps() {
     // All test images at once: another way to the same maps.
     let set = DeviceSet::upload(&gpu, &splits.test).expect("memory");
     let scope = Scope::new(&params, Mode::Eval);
-    let (x, _) = set.batch(set.len(), Default::default()).expect("a batch");
+    let (x, _) = set.batch(set.len()).expect("a batch");
     let maps = model.maps(&scope, &x).expect("maps");
     let mut work = Work::new();
     work.keep(&maps);

@@ -5,8 +5,8 @@
 use evenkeel_kernels::batchnorm::{Affine, BatchNorm};
 use evenkeel_kernels::conv2d::{Conv2d, Direction};
 use evenkeel_kernels::{
-    Access, Caps, Compiled, Launch, Program, Source, batch, batchnorm, conv2d, elementwise, limits,
-    matmul, optim, pool, reduce, shortcut, softmax_ce,
+    Access, Caps, Compiled, Launch, Program, Source, augment, batch, batchnorm, conv2d,
+    elementwise, limits, matmul, optim, pool, reduce, shortcut, softmax_ce,
 };
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -306,6 +306,23 @@ fn the_rest(all: &mut Collection) {
     all.add("random", batch::random(1000));
     for (w, cut) in [(8, false), (8, true), (7, false), (7, true)] {
         all.add("mix", batch::mix(&batch::Mix { n: 5, c: 3, h: 6, w, cut }, &caps));
+    }
+    for (c, pass) in [(1, 0), (3, 1)] {
+        let pass = augment::Pass {
+            n: 5,
+            c,
+            h: 7,
+            w: 9,
+            rows: 3,
+            passes: 2,
+            pass,
+            independent: pass == 1,
+            cutout: 4 * pass,
+            draw: pass,
+            mean: [0.5; 3],
+            std: [0.2; 3],
+        };
+        all.add("augment", augment::program(&pass, &caps));
     }
     all.add("one_hot", batch::one_hot(5, 7));
     for noise in [batch::Noise::Uniform, batch::Noise::Normal, batch::Noise::Bernoulli(0.9)] {

@@ -4,6 +4,7 @@
 
   ops                 completes golden files of single ops with PyTorch's outputs and gradients
   losses              writes the committed golden files of the long-tail losses
+  augment             writes the committed golden file of the image operations (needs torchvision)
   init                writes a network's first parameters
   trajectory          the losses of training steps, in float32 and float64
   trajectory-small    the committed trajectories: a small net on images made from a formula
@@ -45,6 +46,9 @@ def arguments():
 
     losses = commands.add_parser("losses", help="write the golden files of the losses")
     losses.add_argument("--out", default=str(GOLDEN / "losses"))
+
+    augment = commands.add_parser("augment", help="write the golden file of the image operations")
+    augment.add_argument("--out", default=str(GOLDEN / "augment"))
 
     init = commands.add_parser("init", help="write a network's first parameters and statistics")
     init.add_argument("out")
@@ -97,7 +101,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import losses, nets, ops, runs
+        from golden import augment, losses, nets, ops, runs
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -108,6 +112,8 @@ def main():
         ops.complete(args.in_dir, args.out_dir, args.keep, args.budget)
     elif args.command == "losses":
         losses.write(args.out)
+    elif args.command == "augment":
+        augment.write(args.out)
     elif args.command == "init":
         found = runs.make_init(args.out, args.model, args.norm, args.head, args.classes, args.seed)
         print(f"{len(found)} tensors, {sum(v.size for v in found.values())} numbers in {args.out}")

@@ -39,7 +39,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         return Err(Error::usage("compare takes --devices, a list, instead of --device"));
     }
     if args.overrides.init.is_some() || args.overrides.after.is_some() {
-        return Err(Error::usage("compare starts runs as their recipes say: leave --init and --after out"));
+        return Err(Error::usage(
+            "compare starts runs as their recipes say: leave --init and --after out",
+        ));
     }
     let mut names: Vec<String> = Vec::new();
     for name in &args.recipes {

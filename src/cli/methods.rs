@@ -31,7 +31,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         say(format_args!("{}", json!({"parts": all, "recipes": recipes})));
         return Ok(());
     }
-    say(format_args!("Parts (z logits, y label, p = softmax(z), n_j training images, pi_j = n_j/N)"));
+    say(format_args!(
+        "Parts (z logits, y label, p = softmax(z), n_j training images, pi_j = n_j/N)"
+    ));
     let mut kind = "";
     let mut working: Vec<&Part> = all.iter().filter(|p| p.works).collect();
     working.sort_by_key(|p| all.iter().position(|q| q.kind == p.kind));
@@ -50,7 +52,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     for part in all.iter().filter(|p| !p.works) {
         say(format_args!("    {:<34} {}", part.setting, part.note));
     }
-    say(format_args!("\nRecipes (`evenkeel train NAME`, `evenkeel compare NAME…`), published accuracy in %"));
+    say(format_args!(
+        "\nRecipes (`evenkeel train NAME`, `evenkeel compare NAME…`), published accuracy in %"
+    ));
     for (name, _) in recipes::all() {
         let m = recipes::method(name)?;
         let published = m.published.map_or("–".into(), |p| format!("{p:.2}"));
@@ -91,7 +95,8 @@ fn one(name: &str) -> Result<()> {
                 say(format_args!("  {what:<9} {text}"));
             }
         }
-        if let Some(d) = crate::loss::LOSSES.iter().find(|d| d.name == name && part.kind == "loss") {
+        if let Some(d) = crate::loss::LOSSES.iter().find(|d| d.name == name && part.kind == "loss")
+        {
             for o in d.options {
                 say(format_args!("  {:<9} {} = {}: {}", "option", o.name, o.default, o.help));
             }

@@ -1,6 +1,7 @@
 //! The differentiable ops, one file each (same stem as its folder under `kernels/`): the function
 //! that checks shapes and records a node, the launches, and the gradient as further nodes.
 
+mod augment;
 mod batch;
 mod batchnorm;
 mod conv2d;
@@ -16,6 +17,7 @@ mod reshape;
 mod shortcut;
 mod softmax_ce;
 
+pub use augment::{Entry, Normalized, Operation, Policy, augment};
 pub use batch::{BatchSource, Changes, batch};
 pub use batchnorm::{Affine, BatchNormed, Normalization, batch_norm_eval, batch_norm_train};
 pub use conv2d::{Conv2dOptions, conv2d};

@@ -12,7 +12,9 @@ fn percent(spread: Option<Spread>) -> String {
     match spread {
         None => "–".into(),
         Some(Spread { mean, std: None }) => format!("{:.1}", 100.0 * mean),
-        Some(Spread { mean, std: Some(std) }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * std),
+        Some(Spread { mean, std: Some(std) }) => {
+            format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * std)
+        }
     }
 }
 
@@ -26,8 +28,8 @@ fn published(row: &Row) -> String {
 
 /// The table for people, accuracies in percent.
 pub fn text(rows: &[Row]) -> String {
-    let head =
-        ["recipe", "seeds", "overall", "many", "medium", "few", "images/s", "published"].map(String::from);
+    let head = ["recipe", "seeds", "overall", "many", "medium", "few", "images/s", "published"]
+        .map(String::from);
     let mut lines = vec![head.to_vec()];
     for row in rows {
         lines.push(vec![
@@ -70,8 +72,20 @@ fn csv(rows: &[Row]) -> Result<String> {
     let failed = |e: &dyn std::fmt::Display| Error::Failure(format!("comparison.csv: {e}"));
     let mut out = csv::Writer::from_writer(Vec::new());
     out.write_record([
-        "recipe", "seeds", "overall", "overall_std", "many", "many_std", "medium", "medium_std", "few",
-        "few_std", "images_per_second", "published_percent", "source", "differs",
+        "recipe",
+        "seeds",
+        "overall",
+        "overall_std",
+        "many",
+        "many_std",
+        "medium",
+        "medium_std",
+        "few",
+        "few_std",
+        "images_per_second",
+        "published_percent",
+        "source",
+        "differs",
     ])
     .map_err(|e| failed(&e))?;
     for row in rows {

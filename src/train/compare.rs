@@ -111,7 +111,15 @@ fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
 
 /// Settings whose change is no difference of method.
 const INDIFFERENT: [&str; 9] = [
-    "data", "seed", "device", "log_steps", "eval_every", "init", "after_epochs", "skip_bad", "max_steps",
+    "data",
+    "seed",
+    "device",
+    "log_steps",
+    "eval_every",
+    "init",
+    "after_epochs",
+    "skip_bad",
+    "max_steps",
 ];
 
 /// In words: the settings in which `config` differs from the recipe `name`.
@@ -144,7 +152,11 @@ pub fn differences(name: &str, config: &Config) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// What stopped a run, after the others have ended.
-pub fn run_all(jobs: &[Job], devices: &[Option<String>], tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
+pub fn run_all(
+    jobs: &[Job],
+    devices: &[Option<String>],
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
     let mut failures = Vec::new();
     for stage in [false, true] {
         let queue: Mutex<VecDeque<&Job>> =
@@ -158,7 +170,9 @@ pub fn run_all(jobs: &[Job], devices: &[Option<String>], tell: &(dyn Fn(&str) + 
                         let mut failed = Vec::new();
                         while let Some(job) = next() {
                             match run(job, device.as_deref()) {
-                                Ok(word) => tell(&format!("{} seed {}: {word}", job.recipe, job.seed)),
+                                Ok(word) => {
+                                    tell(&format!("{} seed {}: {word}", job.recipe, job.seed))
+                                }
                                 Err(e) => {
                                     tell(&format!("{} seed {}: {e}", job.recipe, job.seed));
                                     failed.push(format!("{} seed {}", job.recipe, job.seed));
@@ -175,7 +189,10 @@ pub fn run_all(jobs: &[Job], devices: &[Option<String>], tell: &(dyn Fn(&str) + 
     }
     match failures.as_slice() {
         [] => Ok(()),
-        some => Err(Error::Failure(format!("not finished: {}; repeat the command to go on", some.join(", ")))),
+        some => Err(Error::Failure(format!(
+            "not finished: {}; repeat the command to go on",
+            some.join(", ")
+        ))),
     }
 }
 

@@ -23,7 +23,7 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, Post, Sampler,
+    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Sampler,
     ScheduleKind, StartHead, Trained,
 };
 pub use key::{Key, Kind};
@@ -179,6 +179,12 @@ recipe! {
         mix_alpha: f64 = 1.0, in 1e-3..1e3;
         /// Probability that a batch is mixed
         mix_prob: f64 = 1.0, in 0.0..1.0000001;
+        /// Policy of image operations
+        policy: PolicyKind = PolicyKind::None, of PolicyKind::NAMES;
+        /// Operations an image (randaugment)
+        policy_ops: usize = 2, in 1.0..17.0;
+        /// Strength; unset: 9 of 30 (randaugment), 15 degrees (rotation), 0.4 (jitter)
+        policy_magnitude: Option<f64> = None, in 0.0..180.0;
         /// Side of a black square at a random place (Cutout), in pixels; 0: none
         cutout: usize = 0, in 0.0..4097.0;
     }

@@ -122,19 +122,26 @@ impl DeviceSet {
         self.order.id().node
     }
 
-    /// A traced batch of `n` images and labels at the step's position.
+    /// A traced batch of `n` images and labels at the step's position, as they are.
     ///
     /// # Errors
     /// A batch of none.
-    pub fn batch(&self, n: usize, changes: Changes) -> Result<(Tensor, Tensor)> {
-        batch(&self.gpu, &self.source, &self.order, n, changes)
+    pub fn batch(&self, n: usize) -> Result<(Tensor, Tensor)> {
+        self.batch_of(n, Changes::default())
     }
 
-    /// A traced batch of the images that others are mixed with.
+    /// A traced batch changed by `changes`; with their `draw` above 0, of the images that others are mixed
+    /// with.
     ///
     /// # Errors
     /// A batch of none.
-    pub fn other_batch(&self, n: usize, changes: Changes) -> Result<(Tensor, Tensor)> {
-        batch(&self.gpu, &self.source, &self.others, n, Changes { draw: 1, ..changes })
+    pub fn batch_of(&self, n: usize, changes: Changes) -> Result<(Tensor, Tensor)> {
+        let order = if changes.draw == 0 { &self.order } else { &self.others };
+        batch(&self.gpu, &self.source, order, n, changes)
+    }
+
+    /// Mean and standard deviation of each channel.
+    pub fn normalization(&self) -> [[f32; 3]; 2] {
+        [self.source.mean, self.source.std]
     }
 }

@@ -78,7 +78,13 @@ impl<'a> Feed<'a> {
     }
 
     /// What the kernels are told of step `step` of `epoch`, whose batch of `n` begins at position `first`.
-    pub fn uniform(&self, lr: f64, epoch: usize, step: u32, (first, n): (usize, usize)) -> StepUniform {
+    pub fn uniform(
+        &self,
+        lr: f64,
+        epoch: usize,
+        step: u32,
+        (first, n): (usize, usize),
+    ) -> StepUniform {
         let seed = self.config.train.seed;
         let (lambda, shift) = self.mixing.draw(epoch, step, n);
         StepUniform {

@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
 use crate::loss::{Objective, ObjectiveSpec};
 use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
-use crate::ops::{self, Changes};
+use crate::ops::{self, Changes, Normalized, Policy};
 use crate::optim::{Sgd, SgdOptions};
 use crate::tensor::Tensor;
 use evenkeel_kernels::softmax_ce::argmax_store;
@@ -39,6 +39,8 @@ pub struct Session {
     pub mix: MixKind,
     /// Side of a black square in training images; 0: none.
     pub cutout: usize,
+    /// Image operations on training images.
+    pub policy: Option<Policy>,
     /// The batch norms below the classifier in training.
     pub backbone: Mode,
     workspace: Workspace,
@@ -67,6 +69,7 @@ impl Session {
             objective: Objective::new(gpu, loss)?,
             mix: MixKind::None,
             cutout: 0,
+            policy: None,
             backbone: Mode::Train,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
@@ -89,14 +92,13 @@ impl Session {
             let mut scope = Scope::new(&self.params, Mode::Train);
             scope.fuse = self.fuse;
             scope.backbone = self.backbone;
-            let changes = Changes { crop_flip: augment, cutout: self.cutout, draw: 0 };
-            let (x, labels) = set.batch(n, changes)?;
+            let [x, labels] = self.images(set, n, augment, 0)?;
             let cut = self.mix != MixKind::Mixup;
             let mixed = match self.mix {
                 MixKind::None => None,
                 MixKind::Mixup | MixKind::CutMix => Some(ops::mix(&x, &x, &labels, cut)?),
                 MixKind::Cmo => {
-                    let (others, other_labels) = set.other_batch(n, changes)?;
+                    let [others, other_labels] = self.images(set, n, augment, 1)?;
                     Some(ops::mix(&x, &others, &other_labels, cut)?)
                 }
             };
@@ -114,12 +116,24 @@ impl Session {
         self.plans.get(&key).ok_or_else(lost_plan)
     }
 
+    /// A batch of training images, or with `draw` = 1 of those that they are mixed with.
+    fn images(&self, set: &DeviceSet, n: usize, augment: bool, draw: usize) -> Result<[Tensor; 2]> {
+        // The square comes last: after the policy where there is one.
+        let cutout = if self.policy.is_some() { 0 } else { self.cutout };
+        let changes = Changes { crop_flip: augment, cutout, draw };
+        let (x, labels) = set.batch_of(n, changes)?;
+        let Some(policy) = &self.policy else { return Ok([x, labels]) };
+        let [mean, std] = set.normalization();
+        let images = Normalized { mean, std, cutout: self.cutout, draw };
+        Ok([ops::augment(&x, policy, &images)?, labels])
+    }
+
     /// The plan that classifies `n` images of `set` with the running statistics.
     fn eval_plan(&mut self, set: &DeviceSet, n: usize) -> Result<&Plan> {
         let key = (set.key(), n, Use::Classify);
         if !self.plans.contains_key(&key) {
             let scope = Scope::new(&self.params, Mode::Eval);
-            let (x, _) = set.batch(n, Changes::default())?;
+            let (x, _) = set.batch(n)?;
             let logits = self.model.forward(&scope, &x)?;
             let mut work = Work::new();
             work.effect(predict(&self.gpu, &logits, set.predictions()));
@@ -159,7 +173,7 @@ impl Session {
         for first in (0..set.len()).step_by(batch_size) {
             let n = batch_size.min(set.len() - first);
             let scope = Scope::new(&self.params, Mode::Eval);
-            let (x, _) = set.batch(n, Changes::default())?;
+            let (x, _) = set.batch(n)?;
             let logits = self.model.forward(&scope, &x)?;
             let mut work = Work::new();
             work.keep(&logits);
@@ -187,7 +201,7 @@ impl Session {
             let n = batch_size.min(count - first);
             if made.as_ref().is_none_or(|(size, ..)| *size != n) {
                 let scope = Scope::new(&self.params, Mode::Eval);
-                let (x, _) = set.batch(n, Changes::default())?;
+                let (x, _) = set.batch(n)?;
                 let maps = self.model.maps(&scope, &x)?;
                 let logits = self.model.classify(&scope, &maps)?;
                 let mut work = Work::new();

@@ -18,7 +18,7 @@ use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
-use super::{parts, post, trace};
+use super::{parts, policy, post, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -130,6 +130,8 @@ impl<'a> Trainer<'a> {
         let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
         session.mix = config.input.mix;
         session.cutout = config.input.cutout;
+        let [_, h, w] = splits.train.shape;
+        session.policy = policy::policy(&gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
         let epochs = config.train.epochs;
         let feed = Feed::new(config, &splits.train)?;

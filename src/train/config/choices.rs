@@ -166,3 +166,18 @@ choice! {
         Ncm = "ncm"
     }
 }
+choice! {
+    /// A policy of image operations.
+    PolicyKind {
+        /// None.
+        None = "none",
+        /// AutoAugment's policy for CIFAR-10.
+        AutoAugment = "autoaugment",
+        /// Operations drawn at random, all of one magnitude.
+        RandAugment = "randaugment",
+        /// A random rotation.
+        Rotation = "rotation",
+        /// Random brightness, contrast and saturation.
+        Jitter = "jitter"
+    }
+}

@@ -1,8 +1,8 @@
 //! The check of a whole recipe: every value, then the values against each other.
 
 use super::{
-    ClassWeights, Config, FrozenNorms, Head, KEYS, MixKind, NbnLayers, Post, Sampler, StartHead,
-    Trained,
+    ClassWeights, Config, FrozenNorms, Head, KEYS, MixKind, NbnLayers, PolicyKind, Post, Sampler,
+    StartHead, Trained,
 };
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
@@ -121,6 +121,25 @@ impl Config {
             return wrong(
                 "sampler_from defers a sampler, but there is none: give --sampler".into(),
             );
+        }
+        if input.policy_magnitude.is_some()
+            && matches!(input.policy, PolicyKind::None | PolicyKind::AutoAugment)
+        {
+            return wrong(format!(
+                "policy_magnitude is for policies randaugment, rotation and jitter, not {}",
+                input.policy.name()
+            ));
+        }
+        let most = match input.policy {
+            PolicyKind::RandAugment => 30.0,
+            PolicyKind::Jitter => 1.0,
+            _ => f64::INFINITY,
+        };
+        if let Some(m) = input.policy_magnitude.filter(|m| *m > most) {
+            return wrong(format!(
+                "policy_magnitude is {m}; policy {} takes at most {most}",
+                input.policy.name()
+            ));
         }
         if input.mix == MixKind::None && input.mix_prob < 1.0 {
             return wrong("mix_prob is the probability of mixing: give --mix".into());
