@@ -483,6 +483,12 @@ fn rest() -> Vec<Kernel> {
         only("limits.nothing", "an empty launch: what a dispatch costs", &[], |_, _| {
             limits::nothing()
         }),
+        only(
+            "optim.max_norm",
+            "W_j *= min(1, limit/|W_j|) for each row",
+            &[("rows", 10), ("cols", 64)],
+            |s, c| optim::max_norm(s.at("rows"), s.at("cols"), 1.0, c),
+        ),
         only("optim.record", "ring[step] = loss", &[], |_, _| optim::record()),
     ]
 }

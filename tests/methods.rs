@@ -219,3 +219,23 @@ fn named_numbers_are_read_from_flags() {
         assert!(error.contains("--loss-options") && error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn weight_balancing_keeps_rows_within_their_limit() {
+    let folder = tempdir().expect("a folder");
+    let mut config = tiny("cifar10-lt/weight-balancing");
+    config.optim.lr = 0.5;
+    config.optim.weight_decay = 0.0;
+    config.train.epochs = 3;
+    train(&config, folder.path());
+    let rows = |all: &[(String, Vec<f32>)]| -> Vec<f32> {
+        let weight = &all.iter().find(|(n, _)| n == "linear.weight").expect("a weight").1;
+        weight.chunks(32).map(|r| r.iter().map(|w| w * w).sum::<f32>().sqrt()).collect()
+    };
+    let (before, after) =
+        (rows(&tensors(&folder.path().join("first"))), rows(&tensors(folder.path())));
+    let least = before.iter().copied().fold(f32::INFINITY, f32::min);
+    let limit = least + 0.1 * (before.iter().copied().fold(0.0, f32::max) - least);
+    assert!(after.iter().all(|n| *n <= limit * 1.0001), "{after:?} beyond {limit}");
+    assert!(after.iter().any(|n| (n - limit).abs() < 1e-4), "{after:?}: none reached {limit}");
+}

@@ -208,6 +208,7 @@ fn resnet20(all: &mut Collection, n: u32) {
         all.add("sgd", optim::sgd(&sgd, &caps));
     }
     all.add("running", optim::running_update(1408, 0.1, &caps));
+    all.add("max_norm", optim::max_norm(10, 64, 0.5, &caps));
     all.add("record", optim::record());
 }
 

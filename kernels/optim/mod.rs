@@ -61,6 +61,7 @@ const STATE_BUFFERS: Source = source!("optim/state_buffers.wgsl");
 const STATE_TEXELS: Source = source!("optim/state_texels.wgsl");
 const SGD: Source = source!("optim/sgd.wgsl");
 const RUNNING_UPDATE: Source = source!("optim/running_update.wgsl");
+const MAX_NORM: Source = source!("optim/max_norm.wgsl");
 const RECORD: Source = source!("optim/record.wgsl");
 
 /// Looks for non-finite gradients and a non-finite loss.
@@ -121,6 +122,21 @@ pub fn running_update(words: u32, momentum: f32, caps: &Caps) -> Program {
         .part("pack", pack(vec4))
         .cost(3 * u64::from(words), 2 * bytes, bytes);
     Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2)])
+}
+
+/// Each row of `weight [rows, cols]` is shortened to the length `limit` where it is longer, unless the flag
+/// is set (weight balancing, Alshammari et al., 2022). In: `weight` (read_write), `flag`.
+pub fn max_norm(rows: u32, cols: u32, limit: f32, caps: &Caps) -> Program {
+    let [x, y, z] = crate::linear_grid(rows);
+    let words = u64::from(rows) * u64::from(cols);
+    let launch = Launch::new(MAX_NORM, "max_norm")
+        .constant("WORKGROUP", if caps.software { 8u32 } else { 64 })
+        .constant("ROWS", rows)
+        .constant("COLS", cols)
+        .constant("LIMIT", limit)
+        .grid(x, y, z)
+        .cost(3 * words, 8 * words, 4 * words);
+    Program::single(launch, [Arg::In(0), Arg::In(1)])
 }
 
 /// `ring[step % length of ring] = loss`.

@@ -8,6 +8,8 @@ use crate::tensor::Tensor;
 
 /// The name that every parameter of a classifier starts with.
 pub const HEAD: &str = "linear";
+/// The name of a classifier's weight.
+pub const HEAD_WEIGHT: &str = "linear.weight";
 /// The names of the factors that LWS and DisAlign learn on top of a classifier.
 pub const HEAD_SCALES: [&str; 5] = [
     "linear.scale",
@@ -53,10 +55,7 @@ impl Classifier {
             // their length decides how fast it turns.
             let bound = (3.0 / features as f32).sqrt();
             let init = Init::Uniform(bound);
-            return Self::Cosine(
-                b.parameter("linear.weight".into(), [classes, features], init),
-                scale,
-            );
+            return Self::Cosine(b.parameter(HEAD_WEIGHT.into(), [classes, features], init), scale);
         }
         let linear = Linear::new(b, HEAD, features, classes);
         let mut vector =

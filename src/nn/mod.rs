@@ -10,7 +10,7 @@ mod norm;
 mod params;
 mod resnet;
 
-pub use head::{HEAD, HEAD_SCALES, Head};
+pub use head::{HEAD, HEAD_SCALES, HEAD_WEIGHT, Head};
 pub use layers::{Conv2d, Linear};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,

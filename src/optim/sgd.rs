@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Effect, Work};
-use crate::nn::{HEAD, HEAD_SCALES, Kind, Mode, Params, SCALE_FACTOR, Scope};
+use crate::nn::{HEAD, HEAD_SCALES, HEAD_WEIGHT, Kind, Mode, Params, SCALE_FACTOR, Scope};
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
@@ -102,6 +102,8 @@ pub struct Sgd {
     groups: Tensor,
     flag: Tensor,
     ring: Tensor,
+    /// The longest a row of the classifier's weight may be after a step (weight balancing).
+    pub row_limit: Option<f32>,
 }
 
 impl Sgd {
@@ -119,6 +121,7 @@ impl Sgd {
             groups: Tensor::integers(gpu, &blocks, [blocks.len()])?,
             flag: Tensor::integers(gpu, &[0; kernels::FLAG_WORDS], [kernels::FLAG_WORDS])?,
             ring: Tensor::new(gpu, &[0.0; Self::RING], [Self::RING])?,
+            row_limit: None,
         })
     }
 
@@ -163,6 +166,12 @@ impl Sgd {
             kernels::sgd(&update, caps),
             &[values, &params.gradients, &params.momentum, &self.groups, flag],
         );
+        let weight = params.slots(Kind::Parameter).find(|s| params.name(*s) == HEAD_WEIGHT);
+        if let (Some(limit), Some(slot)) = (self.row_limit, weight) {
+            let weight = params.tensor(slot);
+            let [rows, cols] = [weight.dims()[0] as u32, weight.dims()[1] as u32];
+            effect("max_norm", kernels::max_norm(rows, cols, limit, caps), &[weight, flag]);
+        }
         // Below a classifier that learns alone, statistics stay as they are.
         let statistics = params.slots(Kind::Statistic).count();
         if scope.mode == Mode::Train && noted.len() == statistics {

@@ -240,6 +240,8 @@ recipe! {
         train_only: Trained = Trained::All, of Trained::NAMES;
         /// Batch norms below a classifier that learns alone
         frozen_norms: FrozenNorms = FrozenNorms::Eval, of FrozenNorms::NAMES;
+        /// Keep the rows of the classifier's weight within min + t*(max - min) of their lengths at the start
+        max_norm: Option<f64> = None, in 0.0..1.0000001;
         /// Factor on the learning rate of the classifier's weight and bias
         head_lr: f64 = 1.0, in 0.0..1e6;
     }

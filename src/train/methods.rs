@@ -163,6 +163,13 @@ const ROWS: &[Row] = &[
         2021,
         "running statistics go on under the new sampler",
     ),
+    (
+        "stage",
+        "max_norm = 0.1",
+        "Alshammari et al., CVPR",
+        2022,
+        "weight balancing: |W_j| <= min + t (max - min) of the start",
+    ),
     ("post", "post = \"tau-norm\"", KANG, 2020, "W_j / |W_j|^tau, b = 0"),
     ("post", "post = \"ncm\"", KANG, 2020, "the nearest class mean of features"),
     ("post", "post = \"logit-adjustment\"", "Menon et al., ICLR", 2021, "b_j - tau log pi_j"),

@@ -45,6 +45,16 @@ pub fn optimizer(config: &Config) -> SgdOptions {
     }
 }
 
+/// min + t·(max − min) of the lengths of a weight's rows: where weight balancing caps them.
+pub fn row_limit(t: f64, weight: &[f32], rows: usize) -> f32 {
+    let length = |row: &[f32]| row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+    let lengths: Vec<f64> =
+        weight.chunks((weight.len() / rows.max(1)).max(1)).map(length).collect();
+    let least = lengths.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = lengths.iter().copied().fold(0.0, f64::max);
+    (least + t * (most - least)) as f32
+}
+
 /// The batch norms below the classifier in training.
 pub fn backbone(config: &Config) -> Mode {
     match (config.optim.train_only, config.optim.frozen_norms) {
@@ -83,6 +93,14 @@ fn from(share: f64, epochs: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_lies_between_the_shortest_and_the_longest_row() {
+        let weight = [3.0, 4.0, 0.6, 0.8, 0.0, 2.0];
+        for (t, limit) in [(0.0, 1.0), (0.1, 1.4), (1.0, 5.0)] {
+            assert!((row_limit(t, &weight, 3) - limit).abs() < 1e-6);
+        }
+    }
 
     #[test]
     fn deferred_parts_begin_at_their_share_of_the_epochs() {

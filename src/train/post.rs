@@ -9,9 +9,8 @@ use super::config::{ModelCfg, Post};
 use super::device_set::DeviceSet;
 use super::session::Session;
 use crate::error::Result;
-use crate::nn::Named;
+use crate::nn::{HEAD_WEIGHT as WEIGHT, Named};
 
-const WEIGHT: &str = "linear.weight";
 const BIAS: &str = "linear.bias";
 
 /// Edits the classifier of `session` as `model` says; `train` is the training set with its labels.

@@ -50,7 +50,11 @@ fn full() -> Config {
     config.schedule.warmup_epochs = Some(3);
     config.schedule.milestones = Some(vec![6, 8]);
     config.schedule.factors = Some(vec![0.1, 1e-7]);
+    config.input.policy_magnitude = Some(3.0);
+    config.optim.max_norm = Some(0.1);
+    config.loss.loss_options = [("gamma".to_string(), 2.0)].into();
     let train = TrainCfg { max_steps: Some(5), log_steps: Some(1), ..config.train };
+    let train = TrainCfg { after: Some("cifar10-lt/ce".into()), after_epochs: Some(2), ..train };
     config.train = TrainCfg { init: Some("i".into()), device: Some("0".into()), ..train };
     config
 }

@@ -181,6 +181,15 @@ impl Config {
         if self.train.start_head == StartHead::Fresh && !begins {
             return wrong("start_head = \"fresh\" belongs beside --init or --after".into());
         }
+        if self.optim.max_norm.is_some() && (!begins || self.train.start_head == StartHead::Fresh) {
+            return wrong(
+                "max_norm holds rows to their lengths in a trained classifier: give --init or --after, and keep the head"
+                    .into(),
+            );
+        }
+        if self.optim.max_norm.is_some() && head == Head::Cosine {
+            return wrong("max_norm holds lengths that head cosine does not use".into());
+        }
         if self.train.after_epochs.is_some() && self.train.after.is_none() {
             return wrong("after_epochs is about the recipe that --after names".into());
         }
