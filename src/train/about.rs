@@ -124,7 +124,7 @@ pub fn floats(file: &Checkpoint) -> Vec<Named> {
 pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
     let mut tensors = floats(file);
     tensors.retain(|(name, ..)| {
-        !name.starts_with(MOMENTUM_PREFIX) && !(fresh && name.starts_with(HEAD))
+        !(name.starts_with(MOMENTUM_PREFIX) || fresh && name.starts_with(HEAD))
     });
     let own = params.export(false)?;
     let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
