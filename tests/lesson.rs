@@ -144,9 +144,9 @@ fn a_kernel_that_does_not_fit_is_told_why() {
     fails("fn main(", &["mine.wgsl:1: "]);
     fails(
         &broken("layout", "let c = i % C;", "let c = i % D;"),
-        &["mine.wgsl:17: ", "D", "let c = i % D"],
+        &["mine.wgsl:16: ", "D", "let c = i % D"],
     );
-    fails(&broken("layout", "let c = i % C;", "let c: f32 = i % C;"), &["mine.wgsl:17: "]);
+    fails(&broken("layout", "let c = i % C;", "let c: f32 = i % C;"), &["mine.wgsl:16: "]);
     fails(&broken("layout", "fn main", "fn first"), &["no entry point `main` (there: first)"]);
     fails("", &["mine.wgsl: no entry point `main` (there: none)"]);
     let moved = broken("layout", "binding(1)", "binding(2)");
