@@ -93,10 +93,7 @@ fn every_chapter_has_its_parts_and_its_exercise() {
         let usage: Vec<&str> =
             commands(&chapter).filter_map(|c| c.strip_prefix("lesson ")).collect();
         let own = |u: &&str| u.split(' ').next() == Some(&lesson.number.to_string());
-        assert!(
-            usage.iter().all(|u| own(&u)) && usage.iter().any(|u| u.contains(flag)),
-            "{usage:?}"
-        );
+        assert!(usage.iter().all(own) && usage.iter().any(|u| u.contains(flag)), "{usage:?}");
         let code = between(&chapter, "{{#include ../../../", "}}").len();
         assert!(code >= 1 || name == "memory", "{name} includes no code");
     }

@@ -160,6 +160,11 @@ fn a_kernel_that_does_not_fit_is_told_why() {
     fails(&answer("layout").replace("group(0)", "group(1)"), &["group 0, not 1"]);
     let large = broken("layout", "workgroup_size(64)", "workgroup_size(8192)");
     fails(&large, &["a workgroup of 8192 × 1 × 1", "at most"]);
+    let memory = broken("layout", "let c = i % C;", "let c = i % C; tile[0] = 1.0;");
+    let memory = memory + "var<workgroup> tile: array<f32, 1000000>;";
+    fails(&memory, &["4000000 bytes of workgroup memory", "this device has"]);
+    let fixed = broken("layout", "x: array<f32>", "x: array<f32, 1000000>");
+    fails(&fixed, &["N=1 C=1 H=1 W=1", "4000000"]);
     let small = broken("layout", "workgroup_size(64)", "workgroup_size(1)");
     fails(&small, &["N=32 C=16 H=32 W=32", "[524288, 1, 1] workgroups"]);
     let none = answer("layout") + "const TILE_X: u32 = 0u;";

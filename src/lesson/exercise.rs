@@ -33,8 +33,11 @@ pub struct Exercise {
     /// FLOPs, and the bytes of every input and output once.
     pub cost: fn(&[u32]) -> Cost,
     /// The engine's own work for the same, given the inputs.
-    pub engine: fn(&Rc<Gpu>, &[u32], &[Tensor]) -> Result<Work>,
+    pub engine: Engine,
 }
+
+/// Work on a device for some sizes and inputs.
+pub type Engine = fn(&Rc<Gpu>, &[u32], &[Tensor]) -> Result<Work>;
 
 /// How a kernel is launched.
 #[derive(Clone, Copy)]
