@@ -107,6 +107,10 @@ fn tell_kernel(lesson: &Lesson, exercise: &Exercise) {
         say(format_args!("  {i}  {name:<8} var<storage, {access}>"));
     }
     say(format_args!("Constants at the head of the file: {}", exercise.sizes.join(", ")));
+    say("Tried on (and timed on the last):");
+    for trial in (exercise.trials)() {
+        say(format_args!("  {}", check::describe(exercise, &trial)));
+    }
     say(format_args!(
         "\nevenkeel lesson {0} --start FILE.wgsl writes the file to start from;\n\
          evenkeel lesson {0} --check FILE.wgsl says whether it is right, and how fast.",
