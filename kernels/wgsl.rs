@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 /// A WGSL file that does not assemble, parse or validate.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{file}:{line}: {message}")]
+#[error("{file}{}: {message}", at(.line))]
 pub struct ShaderError {
     /// The `.wgsl` file, from the repository's root.
     pub file: String,
@@ -19,6 +19,11 @@ pub struct ShaderError {
     pub line: usize,
     /// What is wrong.
     pub message: String,
+}
+
+/// `:7`, where a line is known.
+fn at(line: &usize) -> String {
+    if *line == 0 { String::new() } else { format!(":{line}") }
 }
 
 /// The joined text of a launch.
@@ -30,6 +35,7 @@ pub struct Assembled {
     pub map: Vec<(&'static str, usize)>,
     /// The entry point.
     pub entry: &'static str,
+    path: &'static str,
     subgroups: bool,
     f16: bool,
 }
@@ -76,6 +82,7 @@ pub(crate) fn assemble(launch: &Launch) -> Result<Assembled, ShaderError> {
         text: String::new(),
         map: Vec::new(),
         entry: launch.entry,
+        path: launch.source.path,
         subgroups: launch.subgroups,
         f16: launch.f16,
     };
@@ -173,11 +180,10 @@ impl Assembled {
 
     /// An error at a byte offset of the joined text, told in the file it came from.
     fn error_at(&self, offset: Option<usize>, message: String) -> ShaderError {
-        let at = offset.map(|o| self.text[..o.min(self.text.len())].matches('\n').count());
-        let (file, line) = at
-            .and_then(|l| self.map.get(l).copied())
-            .or_else(|| self.map.last().map(|(f, _)| (*f, 0)))
-            .unwrap_or(("(empty)", 0));
+        let line_of = |o: usize| self.text[..o.min(self.text.len())].matches('\n').count();
+        // The end of the text belongs to its last line.
+        let at = offset.map(|o| line_of(o).min(self.map.len().saturating_sub(1)));
+        let (file, line) = at.and_then(|l| self.map.get(l).copied()).unwrap_or((self.path, 0));
         let mut message = message;
         if let Some(text) = at.and_then(|l| self.text.lines().nth(l)) {
             let _ = write!(message, "\n  | {}", text.trim());
@@ -210,11 +216,11 @@ impl Assembled {
             }
             self.error_at(at, message)
         })?;
-        let entry = module
-            .entry_points
-            .iter()
-            .find(|e| e.name == self.entry)
-            .ok_or_else(|| self.error_at(None, format!("no entry point `{}`", self.entry)))?;
+        let entry = module.entry_points.iter().find(|e| e.name == self.entry).ok_or_else(|| {
+            let there: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+            let there = if there.is_empty() { "none".into() } else { there.join(", ") };
+            self.error_at(None, format!("no entry point `{}` (there: {there})", self.entry))
+        })?;
         let workgroup_size = entry.workgroup_size;
         let bindings = bindings(&module);
         Ok(Compiled { module, info, bindings, workgroup_size })

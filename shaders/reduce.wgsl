@@ -11,6 +11,7 @@ const COLUMNS: u32 = (WORKGROUP + 15u) / 16u;
 
 var<workgroup> reduction: array<vec4<f32>, WORKGROUP>;
 
+// ANCHOR: sum
 // Sum of `value`, component by component.
 fn workgroup_sum(value: vec4<f32>, lid: u32) -> vec4<f32> {
     workgroupBarrier(); // an earlier reduction has been read
@@ -33,6 +34,7 @@ fn workgroup_sum(value: vec4<f32>, lid: u32) -> vec4<f32> {
     }
     return total;
 }
+// ANCHOR_END: sum
 
 // Largest of `value`, component by component.
 fn workgroup_max(value: vec4<f32>, lid: u32) -> vec4<f32> {
@@ -57,6 +59,7 @@ fn workgroup_max(value: vec4<f32>, lid: u32) -> vec4<f32> {
     return top;
 }
 
+// ANCHOR: moments
 // Mean, sum of squared deviations from it, and count of a set of numbers.
 struct Moments {
     mean: f32,
@@ -71,6 +74,7 @@ fn merge_moments(a: Moments, b: Moments) -> Moments {
     let delta = b.mean - a.mean;
     return Moments(a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share, count);
 }
+// ANCHOR_END: moments
 
 fn stored_moments(i: u32) -> Moments {
     let v = reduction[i];

@@ -4,7 +4,7 @@
 //! network ([`nn`]) → [`loss`] → gradients ([`graph`]) → update ([`optim`]) → the loop and what
 //! it leaves on disk ([`train`]) → the page about it ([`report`]). Below them lie the lazy [`tensor`] and the device ([`gpu`]); the
 //! kernels are the crate `evenkeel_kernels`. Imports run one way:
-//! cli → bench, report → train → nn, loss, optim, data → ops → graph, tensor → gpu → kernels.
+//! cli → lesson → bench, report → train → nn, loss, optim, data → ops → graph, tensor → gpu → kernels.
 //!
 //! ```no_run
 //! use evenkeel::{gpu::Gpu, graph::grad, ops, tensor::Tensor};
@@ -22,6 +22,7 @@ pub mod report;
 pub mod train;
 
 pub mod bench;
+pub mod lesson;
 
 pub mod check;
 pub mod loss;

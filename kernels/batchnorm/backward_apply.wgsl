@@ -17,6 +17,7 @@
 @group(0) @binding(2) var<storage, read> coefficients: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> dx: array<Pack>;
 
+// ANCHOR: apply
 // Element `at` of a channel with coefficients k and bias b.
 fn apply(at: u32, k: vec4<f32>, b: f32) {
     let d = x(at) - k.x;
@@ -27,6 +28,7 @@ fn apply(at: u32, k: vec4<f32>, b: f32) {
         dx[at] = k.y * ((g - k.z) - d * k.w);
     }
 }
+// ANCHOR_END: apply
 
 fn coefficients_of(channel: u32, count: u32) -> vec4<f32> {
     let k = coefficients[channel];

@@ -28,6 +28,7 @@ fn inverse_deviation(channel: u32) -> f32 {
     return v;
 }
 
+// ANCHOR: planes
 @compute @workgroup_size(WORKGROUP)
 fn planes(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -54,6 +55,7 @@ fn planes(
         scratch[(1u + wg.y) * CHANNELS + channel] = vec4<f32>(total.x, total.y * invstd, m, invstd);
     }
 }
+// ANCHOR_END: planes
 
 @compute @workgroup_size(WORKGROUP)
 fn columns(

@@ -18,6 +18,7 @@
 #input x 0 Pack 2
 @group(0) @binding(1) var<storage, read_write> scratch: array<vec4<f32>>;
 
+// ANCHOR: planes
 @compute @workgroup_size(WORKGROUP)
 fn planes(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -50,6 +51,7 @@ fn planes(
         scratch[(1u + wg.y) * CHANNELS + channel] = vec4<f32>(all.mean, all.m2, all.count, pivot);
     }
 }
+// ANCHOR_END: planes
 
 @compute @workgroup_size(WORKGROUP)
 fn columns(

@@ -30,6 +30,7 @@ fn index(wg: vec3<u32>, grid: vec3<u32>, lane: u32) -> u32 {
 fn input_row(oh: u32, kh: u32) -> u32 { return oh * SH + kh * DH - PH; }
 fn input_column(ow: u32, kw: u32) -> u32 { return ow * SW + kw * DW - PW; }
 
+// ANCHOR: forward
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
            @builtin(local_invocation_index) lane: u32) {
@@ -66,6 +67,7 @@ fn forward(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: 
         if first + c <= last { result[at + c * (HO * WO)] = sum[c]; }
     }
 }
+// ANCHOR_END: forward
 
 @compute @workgroup_size(64)
 fn backward_data(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,

@@ -38,6 +38,7 @@ fn load_weights(i: u32, at: u32) {
     packed[i] = weight(min(at + i * 8u, last_weight));
 }
 
+// ANCHOR: channel
 fn weight_of(tap: u32, c: u32) -> f32 {
     let at = tap * C + c;
     return subgroupShuffle(packed[at / 32u][at % 4u], at / 4u % 8u);
@@ -70,6 +71,7 @@ fn channel(c: u32) {
                      + w6 * left[5] + w7 * middle[5] + w8 * right[5];
     }
 }
+// ANCHOR_END: channel
 
 // Columns `column`..+3 of a row of x; zeros outside the image.
 fn load(plane: u32, row: u32, column: u32) -> vec4<f32> {

@@ -97,6 +97,7 @@ pub fn program(p: &Matmul, variant: Variant, caps: &Caps) -> Program {
         Variant::Naive => (p.batch * p.m * p.n).div_ceil(64),
         _ => p.batch * tiles_m * tiles_n,
     };
+    // ANCHOR: launch
     let [x, y, z] = linear_grid(groups);
     let scalar = variant == Variant::Naive;
     let mut launch = shape(Launch::new(source, "main"), p)
@@ -111,6 +112,7 @@ pub fn program(p: &Matmul, variant: Variant, caps: &Caps) -> Program {
         .constant("STEPS", steps)
         .texels(caps, &["a", "b"])
         .grid(x, y, z);
+    // ANCHOR_END: launch
     launch.subgroups = matches!(variant, Variant::Subgroup | Variant::Packed);
     launch.cost = cost(p);
     // Without a bias its binding is filled with an input that is not read.

@@ -121,6 +121,7 @@ const MOST: usize = 1000;
 /// How long rounds go on, ms, once there are three of them.
 const BUDGET: f64 = 3000.0;
 
+// ANCHOR: time
 /// Times `work(k)`, which does its work k times and waits for it: one untimed round to warm up and to
 /// find how many repetitions make 20 ms, then `rounds` timed ones, or fewer (at least three) where these
 /// take more than 3 s.
@@ -151,6 +152,7 @@ pub fn time(rounds: usize, mut work: impl FnMut(usize) -> Result<()>) -> Result<
         cpu: (!cpu.is_empty()).then(|| Summary::of(&cpu)),
     })
 }
+// ANCHOR_END: time
 
 #[cfg(test)]
 mod tests {

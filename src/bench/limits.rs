@@ -69,6 +69,7 @@ impl Limits {
         nearest.map_or(0.0, |rate| rate.gbytes)
     }
 
+    // ANCHOR: least
     /// The least milliseconds that work of `cost` in `dispatches` can take here, and why.
     pub fn least(&self, cost: &Cost, dispatches: usize) -> (f64, Bound) {
         let bytes = cost.read + cost.written;
@@ -80,6 +81,7 @@ impl Limits {
         let finite = candidates.into_iter().filter(|(ms, _)| ms.is_finite());
         finite.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, Bound::Dispatch))
     }
+    // ANCHOR_END: least
 }
 
 /// Measures the limits of `gpu` over `rounds` rounds each, by the clock of `basis`.

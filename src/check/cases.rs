@@ -144,22 +144,28 @@ impl Case {
 
     /// The inputs' values.
     pub fn inputs(&self) -> Vec<Array> {
-        let draw = |(i, spec): (usize, &InputSpec)| self.draw(i as u64, &spec.shape, &spec.fill);
-        self.inputs.iter().enumerate().map(draw).collect()
+        drawn(&self.name, &self.inputs)
     }
 
     /// The gradient of each output that has one (the first): normal, so never all ones.
     pub fn grad_outs(&self, outputs: &[Array]) -> Vec<Array> {
         let normal = Fill::Normal { mean: 0.0, sd: 1.0 };
-        outputs.iter().take(1).map(|y| self.draw(GRAD_OUT, &y.shape, &normal)).collect()
+        let draw = |y: &Array| draw(&self.name, GRAD_OUT, &y.shape, &normal);
+        outputs.iter().take(1).map(draw).collect()
     }
+}
 
-    fn draw(&self, input: u64, shape: &[usize], fill: &Fill) -> Array {
-        let key = splitmix64(fnv1a(&self.name) ^ splitmix64(input));
-        let count = shape.iter().product::<usize>();
-        let data = (0..count as u64).map(|e| f64::from(value(fill, key, e) as f32)).collect();
-        Array::new(shape, data)
-    }
+/// The values of inputs under a name.
+pub fn drawn(name: &str, inputs: &[InputSpec]) -> Vec<Array> {
+    let draw = |(i, spec): (usize, &InputSpec)| draw(name, i as u64, &spec.shape, &spec.fill);
+    inputs.iter().enumerate().map(draw).collect()
+}
+
+fn draw(name: &str, input: u64, shape: &[usize], fill: &Fill) -> Array {
+    let key = splitmix64(fnv1a(name) ^ splitmix64(input));
+    let count = shape.iter().product::<usize>();
+    let data = (0..count as u64).map(|e| f64::from(value(fill, key, e) as f32)).collect();
+    Array::new(shape, data)
 }
 
 fn value(fill: &Fill, key: u64, e: u64) -> f64 {

@@ -19,6 +19,7 @@ mod unary;
 
 use crate::error::{Error, Result, unknown};
 use attrs::Attrs;
+pub use norm::unit_gradient;
 use serde_json::Value;
 
 /// The most elements an output may have here: a file's attributes can't ask for all of memory.

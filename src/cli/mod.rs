@@ -6,6 +6,7 @@ mod compare;
 mod devices;
 mod eval;
 mod inspect;
+mod lesson;
 mod loaded;
 mod methods;
 mod predict;
@@ -47,6 +48,8 @@ enum Command {
     Check(check::Args),
     /// Time kernels, a training step, and the limits of this device
     Bench(bench::Args),
+    /// The book's exercises: list, tell, start, check
+    Lesson(lesson::Args),
     /// Find the fastest kernel variants of this device and keep them in a table
     Tune(tune::Args),
 }
@@ -75,6 +78,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Lesson(args) => lesson::run(args),
         Command::Tune(args) => tune::run(args),
     }
 }

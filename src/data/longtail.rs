@@ -31,6 +31,7 @@ pub enum SubsetRule {
     First,
 }
 
+// ANCHOR: counts
 /// Images per class: with n the largest count, μ = 1/imbalance and C classes, class i has
 /// floor(n·μ^(i/(C−1))) for [`Profile::Exp`]; for [`Profile::Step`] the first C/2 classes have n,
 /// the others floor(n·μ).
@@ -49,6 +50,7 @@ pub fn counts(largest: usize, classes: usize, imbalance: f64, profile: Profile) 
         })
         .collect()
 }
+// ANCHOR_END: counts
 
 /// The kept indices, class by class: at most `keep[c]` of those whose target is c.
 pub fn subset(targets: &[u32], keep: &[usize], rule: SubsetRule, seed: u32) -> Vec<u32> {

@@ -24,6 +24,7 @@ pub fn grad(loss: &Tensor, wrt: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
 ///
 /// # Errors
 /// A gradient whose shape is not its output's, or an op without a gradient on the way.
+// ANCHOR: walk
 pub fn vjp(outputs: &[(Tensor, Tensor)], wrt: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
     let targets: HashSet<ValueId> = wrt.iter().map(|t| t.id()).collect();
     let nodes = ancestors(outputs.iter().map(|(t, _)| t));
@@ -61,6 +62,7 @@ pub fn vjp(outputs: &[(Tensor, Tensor)], wrt: &[&Tensor]) -> Result<Vec<Option<T
     }
     wrt.iter().map(|t| total(&mut found, &mut totals, t.id())).collect()
 }
+// ANCHOR_END: walk
 
 fn node_gpu(node: &Node, outputs: &[(Tensor, Tensor)]) -> Rc<crate::gpu::Gpu> {
     node.inputs.first().unwrap_or(&outputs[0].0).gpu().clone()

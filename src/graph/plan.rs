@@ -365,6 +365,7 @@ fn copy(gpu: &Rc<Gpu>, from: Tensor, into: Slice) -> Item {
     Item { name: "store", program, ins: vec![from, to], outs: Vec::new(), shape, node: None }
 }
 
+// ANCHOR: lifetimes
 fn lifetimes(items: &[Item], work: &Work, pinned: &HashMap<ValueId, Slice>) -> Vec<Life> {
     let mut last: HashMap<ValueId, usize> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
@@ -389,6 +390,7 @@ fn lifetimes(items: &[Item], work: &Work, pinned: &HashMap<ValueId, Slice>) -> V
     }
     lives
 }
+// ANCHOR_END: lifetimes
 
 /// The most bytes alive at one position.
 fn peak(lives: &[Life], positions: usize) -> u64 {
@@ -408,6 +410,7 @@ fn peak(lives: &[Life], positions: usize) -> u64 {
         .unwrap_or(0) as u64
 }
 
+// ANCHOR: place
 /// Gives each life a buffer: largest first, the smallest buffer that is big enough and free.
 fn place(
     workspace: &mut Workspace,
@@ -444,6 +447,7 @@ fn place(
     }
     Ok(placed)
 }
+// ANCHOR_END: place
 
 /// Refuses a value that no binding can hold, naming the batch that would fit.
 fn fits(gpu: &Gpu, batch: usize, life: &Life, item: &Item) -> Result<()> {

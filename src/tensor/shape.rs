@@ -22,6 +22,7 @@ impl Shape {
         &self.0
     }
 
+    // ANCHOR: strides
     /// Elements to the next index of each axis.
     pub fn strides(&self) -> Vec<usize> {
         let mut strides = vec![1; self.0.len()];
@@ -30,6 +31,7 @@ impl Shape {
         }
         strides
     }
+    // ANCHOR_END: strides
 
     /// The shape two tensors broadcast to (NumPy's rule), or `None`.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
@@ -49,6 +51,7 @@ impl Shape {
             .map(Shape)
     }
 
+    // ANCHOR: broadcast
     /// Strides for reading this shape as if it were `out`: 0 along a broadcast axis.
     pub fn broadcast_strides(&self, out: &Shape) -> Vec<u32> {
         let own = self.strides();
@@ -57,6 +60,7 @@ impl Shape {
             .map(|i| if i < skip || self.0[i - skip] == 1 { 0 } else { own[i - skip] as u32 })
             .collect()
     }
+    // ANCHOR_END: broadcast
 }
 
 impl fmt::Display for Shape {

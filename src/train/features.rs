@@ -130,6 +130,7 @@ struct Sums {
     squares: f64,
 }
 
+// ANCHOR: specific
 /// Channels among the top share of `a` and not of `b`.
 fn specific(a: &[f64], b: &[f64]) -> Vec<usize> {
     let top = |v: &[f64]| {
@@ -143,6 +144,7 @@ fn specific(a: &[f64], b: &[f64]) -> Vec<usize> {
     found.sort_unstable();
     found
 }
+// ANCHOR_END: specific
 
 /// Measures the network of `session` on test images: the first of each class, 2,000 at most.
 /// `chosen` classes get a picture; without any, the three rarest and the most frequent.

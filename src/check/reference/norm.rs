@@ -200,6 +200,12 @@ impl Unit<'_> {
     }
 }
 
+/// What a vector v of NBN gets back: dv and its share of dα, given u = ∂L/∂out for
+/// out = α·v/(‖v‖ + ε).
+pub fn unit_gradient(v: &[f64], u: &[f64], alpha: f64, eps: f64) -> (Array, f64) {
+    Unit { gamma: v, beta: v, alpha, eps }.backward(v, u)
+}
+
 /// y = w·x̂ + b with w = α·γ/(‖γ‖₂ + ε) and b = α·β/(‖β‖₂ + ε), then the running statistics. ε is
 /// `norm_eps`; α is entry 0 of its vector.
 fn normalized_batch_norm(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
