@@ -28,7 +28,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let model = evenkeel::nn::MODELS.iter().find(|(_, n, _)| *n == blocks);
     let (model, ..) = model.ok_or("no model has so many blocks")?;
     let norms = Norms::new(NormKind::Bn, NormLayers::Nothing, BiasStart::Zero);
-    let spec = Spec { model, classes: shape[0], head: Head::Linear, norms };
+    let spec = Spec { model, classes: shape[0], head: Head::Linear, experts: 1, norms };
     let gpu = Gpu::open(None)?;
     let mut builder = Builder::default();
     let net = ResNet::new(&mut builder, &spec)?;

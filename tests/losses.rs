@@ -116,6 +116,39 @@ fn every_loss_has_pytorchs_value_and_gradient() {
 }
 
 #[test]
+fn several_experts_have_pytorchs_diversity() {
+    let gpu = gpu();
+    let path = folder().with_file_name("experts").join("ride.safetensors");
+    let file = open(&path);
+    let labels = labels(&file, "labels");
+    let y = Tensor::integers(&gpu, &labels, [labels.len()]).expect("labels");
+    let spec = ObjectiveSpec {
+        counts: meta(&file, "counts"),
+        diversity: meta(&file, "factor"),
+        diversity_spread: meta(&file, "spread"),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    let shape = [labels.len(), spec.counts.len()];
+    let each: Vec<Tensor> = (0..3)
+        .map(|e| Tensor::new(&gpu, &floats(&file, &format!("logits.{e}")), shape).expect("logits"))
+        .collect();
+    let loss = objective.of_all(&each, &y).expect("a loss");
+    let refs: Vec<&Tensor> = each.iter().collect();
+    let gradients = grad(&loss, &refs).expect("gradients");
+    for (kind, on) in [("even", false), ("spread", true)] {
+        objective.weigh(on);
+        let mut wanted = vec![&loss];
+        wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
+        let found = computed(&gpu, &wanted, [0; 2]);
+        close(kind, &found[0], &floats(&file, &format!("{kind}_loss")));
+        for e in 0..3 {
+            close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
+        }
+    }
+}
+
+#[test]
 fn no_golden_file_is_without_its_loss() {
     for entry in std::fs::read_dir(folder()).expect("golden files") {
         let name = entry.expect("a file").file_name().into_string().expect("a name");
@@ -159,7 +192,9 @@ fn a_mixed_batch_has_the_blended_images_and_loss() {
     let objective = Objective::new(&gpu, &ObjectiveSpec::default()).expect("an objective");
     for cut in [false, true] {
         let mixed = ops::mix(&x, &x, &y, cut).expect("a mix");
-        let loss = objective.of_mixed(&z, [&y, &mixed.labels], &mixed.share).expect("a loss");
+        let loss = objective
+            .of_mixed(std::slice::from_ref(&z), [&y, &mixed.labels], &mixed.share)
+            .expect("a loss");
         let own = objective.of(&z, &y).expect("a loss");
         let theirs = objective.of(&z, &mixed.labels).expect("a loss");
         let mut work = Work::new();

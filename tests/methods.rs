@@ -239,3 +239,26 @@ fn weight_balancing_keeps_rows_within_their_limit() {
     assert!(after.iter().all(|n| *n <= limit * 1.0001), "{after:?} beyond {limit}");
     assert!(after.iter().any(|n| (n - limit).abs() < 1e-4), "{after:?}: none reached {limit}");
 }
+
+#[test]
+fn experts_differ_and_are_averaged() {
+    let folder = tempdir().expect("a folder");
+    let mut config = tiny("cifar10-lt/ride-nbn-lr");
+    config.train.epochs = 2;
+    train(&config, folder.path());
+    let all = tensors(folder.path());
+    let of = |name: &str| {
+        all.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no {name}")).1.clone()
+    };
+    // Three quarters of 32 features; an α and a head of its own for each expert.
+    assert_eq!(of("linear.weight").len(), 4 * 24);
+    assert_ne!(of("linear.weight"), of("experts.1.linear.weight"));
+    assert_ne!(of("layer3.0.conv1.weight"), of("experts.2.layer3.0.conv1.weight"));
+    for alpha in ["scale_factor", "experts.1.scale_factor", "experts.2.scale_factor"] {
+        assert!(of(alpha)[0] != 1.0, "{alpha} did not learn");
+    }
+    assert!(
+        all.iter().all(|(n, _)| !n.starts_with("experts.1.layer1")),
+        "the first stage is shared"
+    );
+}

@@ -202,6 +202,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
         model: "small",
         classes: 10,
         head,
+        experts: 1,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
     };
     let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };

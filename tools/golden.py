@@ -112,6 +112,7 @@ def main():
         ops.complete(args.in_dir, args.out_dir, args.keep, args.budget)
     elif args.command == "losses":
         losses.write(args.out)
+        losses.write_experts(args.out)
     elif args.command == "augment":
         augment.write(args.out)
     elif args.command == "init":

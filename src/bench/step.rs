@@ -107,6 +107,7 @@ impl StepJob {
             nbn_layers: spec.nbn_layers.clone(),
             head: Head::Linear,
             head_scale: 1.0,
+            experts: 1,
             classes: data.classes.clone(),
             counts: data.class_counts(),
             shape: data.shape,

@@ -87,6 +87,7 @@ fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
         nbn_layers: "last-stage".into(),
         head: if has("linear.bn.running_mean") { Head::Lr } else { Head::Linear },
         head_scale: 1.0,
+        experts: 1,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),
         counts: vec![0; classes],
         shape: [3, 32, 32],

@@ -1,7 +1,9 @@
 //! The objective of a run: a loss with its options, class weights, logit offsets and smoothing, put
 //! together for one or, in a mixed batch, two sets of labels.
 //!
-//! L = Σ_i v_{y_i} ℓ_i / Σ_i v_{y_i}; in a mixed batch λ·L(y) + (1 − λ)·L(y of the partners).
+//! L = Σ_i v_{y_i} ℓ_i / Σ_i v_{y_i}; in a mixed batch λ·L(y) + (1 − λ)·L(y of the partners). Several experts'
+//! losses are added, with RIDE's diversity (Wang et al., ICLR 2021): κ·t²·mean_i KL(p̄_i ‖ p_{e,i}), where
+//! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
 use super::{Definition, Form, Input, find};
 use crate::error::Result;
@@ -57,6 +59,10 @@ pub struct ObjectiveSpec {
     pub label_smoothing: f32,
     /// The head's factor on cosines.
     pub scale: f32,
+    /// κ of several experts; below 0 they are driven apart.
+    pub diversity: f64,
+    /// How far rare classes' temperatures lie below 1: τ_j ∝ 1 − s + s·C·π_j, at most 1.
+    pub diversity_spread: f64,
 }
 
 impl Default for ObjectiveSpec {
@@ -70,6 +76,8 @@ impl Default for ObjectiveSpec {
             logit_adjust: 0.0,
             label_smoothing: 0.0,
             scale: 1.0,
+            diversity: 0.0,
+            diversity_spread: 0.0,
         }
     }
 }
@@ -81,6 +89,8 @@ pub struct Objective {
     options: BTreeMap<&'static str, f64>,
     spec: ObjectiveSpec,
     weights: Option<Tensor>,
+    /// 1/τ_j [1, C], and t²: they hold, as the weights do, from where the recipe says.
+    temperatures: Option<[Tensor; 2]>,
 }
 
 impl Objective {
@@ -98,13 +108,30 @@ impl Objective {
             gpu: gpu.clone(),
             definition,
             options: definition.values(&spec.options)?,
+            temperatures: match spec.diversity {
+                0.0 => None,
+                _ => {
+                    let (inverse, square) = temperatures(spec, true);
+                    Some([
+                        Tensor::new(gpu, &inverse, [1, inverse.len()])?,
+                        Tensor::new(gpu, &[square], [1])?,
+                    ])
+                }
+            },
             spec: spec.clone(),
             weights,
         })
     }
 
-    /// Turns the class weights on, or off (deferred re-weighting): plans made before follow.
+    /// Turns class weights and temperatures on, or off (deferred re-weighting): plans made before follow.
     pub fn weigh(&self, on: bool) {
+        if let Some([inverse, square]) = &self.temperatures {
+            let (values, t) = temperatures(&self.spec, on);
+            if let (Some(inverse), Some(square)) = (inverse.leaf(), square.leaf()) {
+                self.gpu.write(inverse, &values);
+                self.gpu.write(square, &[t]);
+            }
+        }
         if let Some(slice) = self.weights.as_ref().and_then(Tensor::leaf) {
             let weights = if on { self.spec.weights } else { Weights::Even };
             self.gpu.write(slice, &weights.of(&self.spec.counts));
@@ -142,19 +169,62 @@ impl Objective {
         }
     }
 
-    /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\].
+    /// The loss of a network with one classifier or several: the sum of each one's, and the diversity.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn of_all(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
+        let losses: Vec<Tensor> = each
+            .iter()
+            .map(|z| self.of(z, labels))
+            .chain(self.diversity(each).transpose())
+            .collect::<Result<_>>()?;
+        ops::sum_of(&losses)
+    }
+
+    /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\], and the diversity of several classifiers.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn of_mixed(
         &self,
-        logits: &Tensor,
+        each: &[Tensor],
         [labels, others]: [&Tensor; 2],
         share: &Tensor,
     ) -> Result<Tensor> {
-        let own = ops::binary("mul", &self.of(logits, labels)?, share)?;
+        let sum = |labels: &Tensor| -> Result<Tensor> {
+            let losses: Vec<Tensor> =
+                each.iter().map(|z| self.of(z, labels)).collect::<Result<_>>()?;
+            ops::sum_of(&losses)
+        };
+        let own = ops::binary("mul", &sum(labels)?, share)?;
         let rest = ops::binary("sub", &ops::fill(&self.gpu, [1], 1.0), share)?;
-        ops::binary("add", &own, &ops::binary("mul", &self.of(logits, others)?, &rest)?)
+        let loss = ops::binary("add", &own, &ops::binary("mul", &sum(others)?, &rest)?)?;
+        match self.diversity(each)? {
+            Some(diversity) => ops::binary("add", &loss, &diversity),
+            None => Ok(loss),
+        }
+    }
+
+    /// Σ_e κ·t²·mean_i Σ_j p̄_ij (log p̄_ij − log p_e,ij): \[1\].
+    fn diversity(&self, each: &[Tensor]) -> Result<Option<Tensor>> {
+        let Some([inverse, square]) = &self.temperatures else { return Ok(None) };
+        let mul = |a: &Tensor, b: &Tensor| ops::binary("mul", a, b);
+        let n = each[0].dims()[0];
+        let mean =
+            mul(&ops::sum_of(each)?, &ops::fill(&self.gpu, [1, 1], 1.0 / each.len() as f32))?;
+        let log_mean = ops::detach(&ops::log_softmax(&mul(&mean, inverse)?)?);
+        let p = ops::unary("exp", &log_mean)?;
+        let parts: Vec<Tensor> = each
+            .iter()
+            .map(|z| {
+                let log_p = ops::log_softmax(&mul(z, inverse)?)?;
+                ops::sum(&mul(&p, &ops::binary("sub", &log_mean, &log_p)?)?, &[], false)
+            })
+            .collect::<Result<_>>()?;
+        let sum = ops::reshape(&ops::sum_of(&parts)?, [1])?;
+        let factor = self.spec.diversity as f32 / n as f32;
+        Ok(Some(mul(&mul(&sum, square)?, &ops::fill(&self.gpu, [1], factor))?))
     }
 
     /// The loss's own offsets and the recipe's logit adjustment.
@@ -172,6 +242,21 @@ impl Objective {
             .collect();
         Tensor::new(&self.gpu, &offsets, [offsets.len()]).map(Some)
     }
+}
+
+/// 1/τ_j, and the square of the mean τ; all 1 where they are off.
+fn temperatures(spec: &ObjectiveSpec, on: bool) -> (Vec<f32>, f32) {
+    let (counts, spread) = (&spec.counts, spec.diversity_spread);
+    if !on || spread == 0.0 {
+        return (vec![1.0; counts.len()], 1.0);
+    }
+    let total = counts.iter().sum::<usize>() as f64;
+    let classes = counts.len() as f64;
+    let raw = counts.iter().map(|n| spread * classes * *n as f64 / total + 1.0 - spread);
+    let raw: Vec<f64> = raw.collect();
+    let most = raw.iter().copied().fold(0.0, f64::max);
+    let mean = raw.iter().sum::<f64>() / most / classes;
+    (raw.iter().map(|t| (most / t) as f32).collect(), (mean * mean) as f32)
 }
 
 #[cfg(test)]

@@ -1,23 +1,35 @@
 //! The classifiers on top of the features: linear, rectified, cosine, and the re-scaled ones of two-stage
-//! methods. Every parameter's name starts with `linear`, by which optimizers tell head from backbone.
+//! methods. Every parameter's name has the part `linear`, by which optimizers tell head from backbone.
 
 use super::{BatchNorm, Builder, Init, Linear, Scope, Slot};
 use crate::error::Result;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// The name that every parameter of a classifier starts with.
-pub const HEAD: &str = "linear";
+/// The name that every parameter of a classifier starts with, behind that of its expert.
+const HEAD: &str = "linear";
 /// The name of a classifier's weight.
 pub const HEAD_WEIGHT: &str = "linear.weight";
 /// The names of the factors that LWS and DisAlign learn on top of a classifier.
-pub const HEAD_SCALES: [&str; 5] = [
+const HEAD_SCALES: [&str; 5] = [
     "linear.scale",
     "linear.logit_scale",
     "linear.logit_bias",
     "linear.confidence.weight",
     "linear.confidence.bias",
 ];
+/// Whether the parameter `name` belongs to a classifier.
+pub fn in_head(name: &str) -> bool {
+    name.split('.').any(|part| part == HEAD)
+}
+
+/// Whether it is one of [`HEAD_SCALES`], of any expert.
+pub fn in_head_scales(name: &str) -> bool {
+    HEAD_SCALES.iter().any(|scale| {
+        name.strip_suffix(scale).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
 /// Added to ‖x‖² before its root.
 const EPS: f32 = 1e-12;
 
@@ -49,25 +61,26 @@ pub(super) enum Classifier {
 
 impl Classifier {
     /// From `features` to `classes`.
-    pub fn new(b: &mut Builder, head: Head, features: usize, classes: usize) -> Self {
+    pub fn new(b: &mut Builder, prefix: &str, head: Head, features: usize, classes: usize) -> Self {
+        let named = |name: &str| format!("{prefix}{name}");
         if let Head::Cosine(scale) = head {
             // Evenly over a cube whose rows have length 1 on average: only their direction counts, but
             // their length decides how fast it turns.
             let bound = (3.0 / features as f32).sqrt();
             let init = Init::Uniform(bound);
-            return Self::Cosine(b.parameter(HEAD_WEIGHT.into(), [classes, features], init), scale);
+            return Self::Cosine(b.parameter(named(HEAD_WEIGHT), [classes, features], init), scale);
         }
-        let linear = Linear::new(b, HEAD, features, classes);
+        let linear = Linear::new(b, &named(HEAD), features, classes);
         let mut vector =
-            |name: &str, value| b.parameter(name.into(), [classes], Init::Constant(value));
+            |name: &str, value| b.parameter(named(name), [classes], Init::Constant(value));
         match head {
             Head::Linear | Head::Cosine(_) => Self::Linear(linear),
-            Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, "linear.bn", classes)),
+            Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, &named("linear.bn"), classes)),
             Head::Lws => Self::Scaled(linear, vector("linear.scale", 1.0)),
             Head::DisAlign => {
                 let scale = vector("linear.logit_scale", 1.0);
                 let bias = vector("linear.logit_bias", 0.0);
-                let confidence = Linear::new(b, "linear.confidence", features, 1);
+                let confidence = Linear::new(b, &named("linear.confidence"), features, 1);
                 Self::Aligned { linear, confidence, scale, bias }
             }
         }

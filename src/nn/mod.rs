@@ -10,7 +10,7 @@ mod norm;
 mod params;
 mod resnet;
 
-pub use head::{HEAD, HEAD_SCALES, HEAD_WEIGHT, Head};
+pub use head::{HEAD_WEIGHT, Head, in_head, in_head_scales};
 pub use layers::{Conv2d, Linear};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
@@ -18,4 +18,7 @@ pub use norm::{
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use resnet::{MODELS, ResNet, Spec};
+pub use resnet::{MODELS, ResNet, Spec, mean_of};
+
+/// What the names of a network's second and later experts begin with.
+const EXPERTS: &str = "experts.";

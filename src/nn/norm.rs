@@ -9,7 +9,7 @@
 //! standard deviation 1/√C instead, so ‖β‖ ≈ 1 from the start, gradients are of ordinary size, and
 //! the direction keeps learning; it is this project's option, not the paper's.
 
-use super::{Builder, Init, Mode, Scope, Slot};
+use super::{Builder, EXPERTS, Init, Mode, Scope, Slot};
 use crate::error::{Error, Result};
 use crate::ops::{Affine, Normalization, batch_norm_eval, batch_norm_train, binary, unary};
 use crate::tensor::Tensor;
@@ -108,21 +108,35 @@ impl Norms {
             }
     }
 
-    /// Declares α, one entry for each of `count` normalized layers, of which entry 0 counts.
+    /// Declares the α of the layers made next, under `prefix`: one entry for each of `count` normalized
+    /// layers, of which entry 0 counts.
     ///
     /// # Errors
     /// NBN asked for patterns that match no layer.
-    pub fn declare(&self, builder: &mut Builder, count: usize, names: &[String]) -> Result<()> {
+    pub fn declare(
+        &self,
+        builder: &mut Builder,
+        prefix: &str,
+        count: usize,
+        names: &[String],
+    ) -> Result<()> {
         if let (NormKind::Nbn, NormLayers::Patterns(p), 0) = (self.kind, &self.layers, count) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             return Err(crate::error::unknown("batch-norm layer", &p.join(","), &names));
         }
         if count > 0 {
-            let slot = builder.parameter(SCALE_FACTOR.into(), [count], Init::Constant(1.0));
+            let name = format!("{prefix}{SCALE_FACTOR}");
+            let slot = builder.parameter(name, [count], Init::Constant(1.0));
             self.alpha.set(Some(slot));
         }
         Ok(())
     }
+}
+
+/// A layer's name without the expert it belongs to: `layer3.0.bn2` of `experts.1.layer3.0.bn2`.
+fn plain_name(name: &str) -> &str {
+    let within = name.strip_prefix(EXPERTS).and_then(|rest| rest.split_once('.'));
+    within.map_or(name, |(_, plain)| plain)
 }
 
 /// `*` matches any run of characters.
@@ -149,7 +163,7 @@ pub struct BatchNorm {
 impl BatchNorm {
     /// A layer over `c` channels; `last` says it ends a block of the last stage.
     pub fn new(b: &mut Builder, name: &str, c: usize, norms: &Norms, last: bool) -> Self {
-        let normalized = norms.selects(name, last);
+        let normalized = norms.selects(plain_name(name), last);
         let start = match norms.start {
             BiasStart::Random if normalized => Init::Normal(1.0 / (c as f32).sqrt()),
             _ => Init::Constant(0.0),

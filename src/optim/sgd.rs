@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Effect, Work};
-use crate::nn::{HEAD, HEAD_SCALES, HEAD_WEIGHT, Kind, Mode, Params, SCALE_FACTOR, Scope};
+use crate::nn::{HEAD_WEIGHT, Kind, Mode, Params, SCALE_FACTOR, Scope, in_head, in_head_scales};
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ pub enum Learning {
     All,
     /// The classifier's.
     Head,
-    /// The classifier's factors on logits ([`HEAD_SCALES`]).
+    /// The classifier's factors on logits ([`in_head_scales`]).
     Scale,
 }
 
@@ -29,8 +29,8 @@ impl Learning {
     pub fn takes(self, name: &str) -> bool {
         match self {
             Learning::All => true,
-            Learning::Head => name.starts_with(HEAD),
-            Learning::Scale => HEAD_SCALES.contains(&name),
+            Learning::Head => in_head(name),
+            Learning::Scale => in_head_scales(name),
         }
     }
 }
@@ -77,9 +77,9 @@ impl SgdOptions {
     fn group_of(&self, name: &str) -> u32 {
         match name {
             _ if !self.learning.takes(name) => 3,
-            _ if HEAD_SCALES.contains(&name) => 0,
-            _ if name.starts_with(HEAD) => 2,
-            SCALE_FACTOR if self.spare_scale_factor => 1,
+            _ if in_head_scales(name) => 0,
+            _ if in_head(name) => 2,
+            _ if self.spare_scale_factor && name.ends_with(SCALE_FACTOR) => 1,
             _ => 0,
         }
     }

@@ -128,7 +128,7 @@ pub fn svg(launches: &[Launched], title: &str) -> Markup {
     }
     let height = TOP + launches.len() as f64 * ROW + 12.0;
     html! {
-        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height:.0}")) width=(WIDTH) height=(format!("{height:.0}")) role="img" aria-label=(title) {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height:.0}")) width=(WIDTH) height=(format!("{height:.0}")) style="max-width:100%;height:auto" role="img" aria-label=(title) {
             title { (title) }
             style { (PreEscaped(STYLE)) }
             rect.page width="100%" height="100%" {}

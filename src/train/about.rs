@@ -5,7 +5,7 @@ use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{BiasStart, Config, Head, Norm};
 use crate::data::Splits;
 use crate::error::{Error, Result};
-use crate::nn::{self, HEAD, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec};
+use crate::nn::{self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -42,6 +42,9 @@ pub struct About {
     /// The cosine head's factor.
     #[serde(default = "one")]
     pub head_scale: f32,
+    /// Branches of the network.
+    #[serde(default = "single")]
+    pub experts: usize,
     /// Class names.
     pub classes: Vec<String>,
     /// Training images of each class.
@@ -63,6 +66,7 @@ impl About {
             nbn_layers: config.model.nbn_layers.clone(),
             head: config.model.head,
             head_scale: config.model.head_scale as f32,
+            experts: config.model.experts,
             classes: splits.train.classes.clone(),
             counts: splits.counts.clone(),
             shape: splits.train.shape,
@@ -94,6 +98,7 @@ impl About {
                 Head::Lws => nn::Head::Lws,
                 Head::DisAlign => nn::Head::DisAlign,
             },
+            experts: self.experts,
             norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
         })
     }
@@ -101,6 +106,10 @@ impl About {
 
 fn one() -> f32 {
     1.0
+}
+
+fn single() -> usize {
+    1
 }
 
 /// A metadata entry.
@@ -123,13 +132,10 @@ pub fn floats(file: &Checkpoint) -> Vec<Named> {
 /// all of the classifier's, stay as the seed made them.
 pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
     let mut tensors = floats(file);
-    tensors.retain(|(name, ..)| {
-        !(name.starts_with(MOMENTUM_PREFIX) || fresh && name.starts_with(HEAD))
-    });
+    tensors.retain(|(name, ..)| !(name.starts_with(MOMENTUM_PREFIX) || fresh && in_head(name)));
     let own = params.export(false)?;
     let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
-    let missing: Vec<Named> =
-        own.into_iter().filter(|(n, ..)| n.starts_with(HEAD) && lacks(n)).collect();
+    let missing: Vec<Named> = own.into_iter().filter(|(n, ..)| in_head(n) && lacks(n)).collect();
     params.import(&[tensors, missing].concat())
 }
 

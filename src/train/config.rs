@@ -202,6 +202,8 @@ recipe! {
         head: Head = Head::Linear, of Head::NAMES;
         /// The cosine head's factor s
         head_scale: f64 = 30.0, in 1e-3..1e4;
+        /// Branches with a classifier each, whose logits are averaged (RIDE)
+        experts: usize = 1, in 1.0..9.0;
         /// A change to the classifier after training
         post: Post = Post::None, of Post::NAMES;
         /// Its tau
@@ -219,6 +221,10 @@ recipe! {
         class_weights: ClassWeights = ClassWeights::None, of ClassWeights::NAMES;
         /// beta of the effective number of samples, in weights and sampler
         beta: f64 = 0.9999, in 0.0..1.0;
+        /// Factor of the experts' divergence from their mean; below 0 it drives them apart
+        diversity: f64 = 0.0, in -1e3..1e3;
+        /// How far the divergence's temperatures of rare classes lie below 1, beside reweight_from
+        diversity_spread: f64 = 0.0, in 0.0..1.0;
         /// Share of the epochs after which the weights hold (DRW); 0: from the start
         reweight_from: f64 = 0.0, in 0.0..1.0;
         /// Logit adjustment: tau * log(class share) is added to the logits; 0 turns it off

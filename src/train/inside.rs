@@ -94,13 +94,16 @@ pub fn alpha(tensors: &[Named]) -> Option<f64> {
 /// missing is left out.
 pub fn affines(model: &ResNet, tensors: &[Named]) -> Vec<AffineOf> {
     let get = |name: &str| tensors.iter().find(|(n, ..)| n == name).map(|(.., v)| v.clone());
-    let alpha = alpha(tensors).unwrap_or(1.0);
     model
         .norms()
         .filter(|bn| bn.has_affine())
         .filter_map(|bn| {
             let gamma = get(&format!("{}.weight", bn.name))?;
             let beta = get(&format!("{}.bias", bn.name))?;
+            // Each expert has an α of its own.
+            let (expert, _) = bn.name.split_at(bn.name.find("layer").unwrap_or(0));
+            let alpha = get(&format!("{expert}{SCALE_FACTOR}"));
+            let alpha = alpha.and_then(|a| a.first().copied()).map_or(1.0, f64::from);
             let effective = |v: &[f32]| -> Vec<f64> {
                 let scale =
                     if bn.normalized() { alpha / (norm(v) + f64::from(NORM_EPS)) } else { 1.0 };
@@ -236,7 +239,7 @@ mod tests {
     #[test]
     fn normalized_layers_have_unit_vectors_times_alpha() {
         let norms = Norms::new(NormKind::Nbn, NormLayers::LastStage, nn::BiasStart::Zero);
-        let spec = Spec { model: "small", classes: 2, head: nn::Head::Linear, norms };
+        let spec = Spec { model: "small", classes: 2, head: nn::Head::Linear, experts: 1, norms };
         let model = ResNet::new(&mut Builder::default(), &spec).unwrap();
         let tensors: Vec<Named> = model
             .norms()

@@ -25,6 +25,8 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
             Head::Cosine => config.model.head_scale as f32,
             _ => 1.0,
         },
+        diversity: if config.model.experts > 1 { loss.diversity } else { 0.0 },
+        diversity_spread: loss.diversity_spread,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
 use crate::loss::{Objective, ObjectiveSpec};
-use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
+use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec, mean_of};
 use crate::ops::{self, Changes, Normalized, Policy};
 use crate::optim::{Sgd, SgdOptions};
 use crate::tensor::Tensor;
@@ -103,11 +103,12 @@ impl Session {
                 }
             };
             let images = mixed.as_ref().map_or(&x, |m| &m.x);
-            let logits = self.model.forward(&scope, images)?;
+            let each = self.model.each(&scope, images)?;
             let loss = match &mixed {
-                None => self.objective.of(&logits, &labels)?,
-                Some(m) => self.objective.of_mixed(&logits, [&labels, &m.labels], &m.share)?,
+                None => self.objective.of_all(&each, &labels)?,
+                Some(m) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
             };
+            let logits = mean_of(&each)?;
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
             work.effect(predict(&self.gpu, &logits, set.predictions()));
@@ -202,8 +203,7 @@ impl Session {
             if made.as_ref().is_none_or(|(size, ..)| *size != n) {
                 let scope = Scope::new(&self.params, Mode::Eval);
                 let (x, _) = set.batch(n)?;
-                let maps = self.model.maps(&scope, &x)?;
-                let logits = self.model.classify(&scope, &maps)?;
+                let [maps, logits] = self.model.maps_and_logits(&scope, &x)?;
                 let mut work = Work::new();
                 work.keep(&maps).keep(&logits);
                 made = Some((n, Plan::build(&mut self.workspace, work)?, [maps, logits]));

@@ -181,3 +181,30 @@ def write(folder):
         meta["source"] = f"torch {torch.__version__.split('+')[0]} float64"
         files.save(pathlib.Path(folder) / f"{name}.safetensors", tensors, meta)
     print(f"{len(LOSSES)} losses in {folder}")
+
+
+def write_experts(folder):
+    """Three experts' cross-entropies and RIDE's diversity, its temperatures off (even) and on (spread)."""
+    rng = np.random.default_rng(11)
+    factor, spread = -0.45, 0.05
+    n = torch.tensor(COUNTS, dtype=torch.float64)
+    y = torch.tensor(rng.permutation(np.arange(ROWS) % len(COUNTS)))
+    z = [torch.tensor(rng.normal(0, 2, (ROWS, len(COUNTS))).astype(np.float32), dtype=torch.float64) for _ in range(3)]
+    tensors = {"labels": y.numpy()}
+    for e, logits in enumerate(z):
+        tensors[f"logits.{e}"] = logits.numpy().astype(np.float32)
+        logits.requires_grad_()
+    own = n / n.sum() * len(n) * spread + 1 - spread
+    for kind, t in (("even", torch.ones_like(n)), ("spread", own / own.max())):
+        with torch.no_grad():
+            p = F.softmax(sum(z) / 3 / t, 1)
+        loss = sum(F.cross_entropy(logits, y) for logits in z)
+        for logits in z:
+            q = F.log_softmax(logits / t, 1)
+            loss = loss + factor * t.mean() ** 2 * F.kl_div(q, p, reduction="batchmean")
+        tensors[f"{kind}_loss"] = np.array([loss.item()], np.float32)
+        for e, g in enumerate(torch.autograd.grad(loss, z)):
+            tensors[f"{kind}_gradient.{e}"] = g.numpy().astype(np.float32)
+    meta = {"counts": json.dumps(COUNTS), "factor": str(factor), "spread": str(spread)}
+    meta["source"] = f"torch {torch.__version__.split('+')[0]} float64"
+    files.save(pathlib.Path(folder).parent / "experts" / "ride.safetensors", tensors, meta)

@@ -99,7 +99,18 @@ impl Config {
                 "loss {name} adjusts logits by the class counts already; leave logit_adjust out"
             ));
         }
-        if cfg.reweight_from > 0.0 && cfg.class_weights == ClassWeights::None {
+        let alone = self.model.experts == 1;
+        if alone && (cfg.diversity != 0.0 || cfg.diversity_spread != 0.0) {
+            return wrong("diversity is about several experts: give --experts".into());
+        }
+        if cfg.diversity_spread != 0.0 && cfg.diversity == 0.0 {
+            return wrong("diversity_spread is about temperatures of a diversity that is 0".into());
+        }
+        if !alone && (self.model.post != Post::None || self.optim.max_norm.is_some()) {
+            return wrong("post and max_norm know one classifier: leave --experts out".into());
+        }
+        let deferred = cfg.class_weights == ClassWeights::None && cfg.diversity_spread == 0.0;
+        if cfg.reweight_from > 0.0 && deferred {
             return wrong(
                 "reweight_from defers class weights, but there are none: give --class-weights"
                     .into(),
