@@ -5,6 +5,7 @@
 
 pub mod about;
 pub mod atomic;
+pub mod calibration;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;
