@@ -14,7 +14,7 @@ const PHOTO_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const PHOTO_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Width and height without `image_size`.
-const DEFAULT_SIZE: usize = 32;
+pub(super) const DEFAULT_SIZE: usize = 32;
 
 /// The files of a split.
 #[derive(Debug, Default, PartialEq)]
@@ -37,13 +37,17 @@ pub(super) struct Listing {
     pub classes: Vec<String>,
     pub train: Part,
     pub test: Part,
+    /// Of a validation folder beside training and test; mostly none.
+    pub val: Part,
+    /// The test images were chosen here, not by who made the folder.
+    pub chosen: bool,
     /// Files left out already, and why.
     pub skipped: Vec<String>,
 }
 
 /// Chooses and decodes.
 pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
-    let Listing { name, classes, train, test, mut skipped } = listing;
+    let Listing { name, classes, train, test, val, mut skipped, .. } = listing;
     let chosen = longtail::choose(&train.labels, &classes, spec)?;
     let tested = first_per_class(&test.labels, classes.len(), spec.test_per_class);
     let size = spec.image_size.unwrap_or(DEFAULT_SIZE);
@@ -62,7 +66,10 @@ pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
     };
     let (train_set, indices) = read(&train, &chosen)?;
     let (test_set, _) = read(&test, &tested)?;
-    Ok(Splits::new(train_set, test_set, indices, skipped))
+    let all: Vec<u32> = (0..val.labels.len() as u32).collect();
+    let val_set = if all.is_empty() { None } else { Some(read(&val, &all)?.0) };
+    let splits = Splits::new(train_set, test_set, indices, skipped);
+    Ok(Splits { val: val_set.filter(|set| !set.is_empty()), ..splits })
 }
 
 /// The pixels of the chosen files, and which of them were kept.
@@ -199,7 +206,7 @@ mod tests {
             classes: vec!["a".into(), "b".into()],
             test: Part { paths: part.paths[..1].to_vec(), labels: vec![0] },
             train: part,
-            skipped: Vec::new(),
+            ..Listing::default()
         };
         let spec = DataSpec { imbalance: 1.0, skip_bad: true, ..DataSpec::default() };
         let e = load(listing, &spec).and_then(Splits::checked).unwrap_err().to_string();
