@@ -23,6 +23,7 @@ pub mod policy;
 pub mod post;
 pub mod progress;
 pub mod recipes;
+pub mod recommend;
 pub mod run_dir;
 pub mod schedule;
 pub mod session;
