@@ -169,6 +169,22 @@ fn class_files(dir: &Path, skipped: &mut Vec<String>) -> Result<BTreeMap<String,
     Ok(classes)
 }
 
+/// The JPEG and PNG files of a folder and the folders in it, sorted; links to folders are not
+/// followed, so that there is an end.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn images_under(dir: &Path) -> Result<Vec<PathBuf>> {
+    let (mut found, mut folders) = (Vec::new(), vec![dir.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        let inside = entries(&folder)?;
+        found.extend(inside.files.into_iter().filter(|f| has_extension(f, READ)));
+        folders.extend(inside.folders.into_iter().filter(|f| !f.is_symlink()));
+    }
+    found.sort();
+    Ok(found)
+}
+
 fn has_extension(file: &Path, known: &[&str]) -> bool {
     let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
     known.iter().any(|k| k.eq_ignore_ascii_case(extension))
@@ -282,6 +298,16 @@ mod tests {
         assert!((1..5).any(|seed| list(dir.path(), seed).unwrap().test != found.test));
         let [loose, inside] = &found.skipped[..] else { panic!("{:?}", found.skipped) };
         assert!(loose.contains("1 images in no class") && inside.contains("inside: a folder"));
+    }
+
+    #[test]
+    fn images_are_found_at_any_depth() {
+        let dir = tree(&["b/2.png", "b/c/1.JPG", "a.jpeg", "b/x.txt", ".git/3.png"]);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("b/again")).unwrap();
+        let paths = images_under(dir.path()).unwrap();
+        let part = Part { paths, labels: Vec::new() };
+        assert_eq!(names(&part, dir.path()), ["a.jpeg", "b/2.png", "b/c/1.JPG"]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod split;
 pub mod survey;
 mod synthetic;
 
+pub use files::{Loaded, load_images};
+pub use folder::images_under;
 pub use image_file::load_image;
 pub use longtail::{Profile, SubsetRule};
 
@@ -113,13 +115,23 @@ pub struct Splits {
     pub counts: Vec<usize>,
     /// Which images of the source the training images are, in order.
     pub indices: Vec<u32>,
+    /// The test images were chosen from a folder by seed.
+    pub chosen: bool,
     /// Files left out, as `path: why`.
     pub skipped: Vec<String>,
 }
 
 impl Splits {
     fn new(train: Dataset, test: Dataset, indices: Vec<u32>, skipped: Vec<String>) -> Self {
-        Splits { counts: train.class_counts(), train, test, val: None, indices, skipped }
+        Splits {
+            counts: train.class_counts(),
+            train,
+            test,
+            val: None,
+            chosen: false,
+            indices,
+            skipped,
+        }
     }
 
     /// Both sets have images, and each class some to train on.

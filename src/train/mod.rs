@@ -6,6 +6,7 @@
 pub mod about;
 pub mod atomic;
 pub mod calibration;
+pub mod card;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;
