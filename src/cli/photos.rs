@@ -15,9 +15,11 @@ use unicode_width::UnicodeWidthStr;
 /// The recipe for the images in `folder` under the flags, and what there is to say about it.
 ///
 /// # Errors
-/// A folder of something else; flags that contradict it or each other; no device.
-pub fn prepare(folder: &Path, flags: &Overrides) -> Result<(Config, String)> {
+/// A folder of something else, or one that the run in `out` would lie in; flags that contradict each
+/// other; no device.
+pub fn prepare(folder: &Path, out: Option<&Path>, flags: &Overrides) -> Result<(Config, String)> {
     something_else(folder, flags)?;
+    apart(folder, out.unwrap_or(Path::new("runs")))?;
     let place = root(folder)?;
     let mut config = Config::default();
     config.data.dataset = "folder".into();
@@ -36,6 +38,19 @@ pub fn prepare(folder: &Path, flags: &Overrides) -> Result<(Config, String)> {
     text += &describe(&found, &config);
     text += &recipe(&advice, &config, &found);
     Ok((config, text))
+}
+
+/// A run inside the folder would be one more class for the next one.
+fn apart(folder: &Path, out: &Path) -> Result<()> {
+    let full = |path: &Path| path.canonicalize().ok();
+    let there = out.ancestors().map(|p| if p == Path::new("") { Path::new(".") } else { p });
+    match (full(folder), there.into_iter().find_map(full)) {
+        (Some(folder), Some(place)) if place.starts_with(&folder) => Err(Error::usage(format!(
+            "{}: the run would be a folder among the images; choose another place with --out",
+            out.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Folders that are known to be no folder of images, with the command that fits.

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// The recipe for a folder of images, told before it is run.
 fn photos(args: &Args) -> Result<Config> {
     let folder = Path::new(args.recipe.as_deref().unwrap_or("."));
-    let (config, text) = super::photos::prepare(folder, &args.overrides)?;
+    let (config, text) = super::photos::prepare(folder, args.out.as_deref(), &args.overrides)?;
     if !args.quiet {
         tell(text.trim_end());
     }
