@@ -300,7 +300,13 @@ fn a_checkpoint_can_be_calibrated_later() {
     assert!(!after.err.contains("not calibrated"), "{}", after.err);
     // The run goes on as if nothing had happened, and ends calibrated, with a card.
     evenkeel(&["train", "--resume", "--quiet", "--out", text(&run)]).fine();
-    assert!(run.join("model-card.md").is_file());
+    let left =
+        || ["model-card.md", "checkpoint/last.safetensors"].map(|f| std::fs::read(run.join(f)));
+    let [Ok(card), Ok(last)] = left() else { panic!("a card and a checkpoint") };
+    std::fs::remove_file(run.join("model-card.md")).expect("it goes");
+    evenkeel(&["train", "--resume", "--quiet", "--out", text(&run)]).fine();
+    let [Ok(again), Ok(bytes)] = left() else { panic!("a card and a checkpoint") };
+    assert!(card == again && last == bytes, "finishing twice gives other bytes");
     let foreign = place.path().join("foreign.safetensors");
     std::fs::write(&foreign, b"no checkpoint").expect("a file");
     evenkeel(&["calibrate", text(&foreign)]).failed(1, &["foreign.safetensors"]);

@@ -1,7 +1,7 @@
 //! Probabilities that mean what they say: temperature scaling (Guo et al., 2017).
 //!
 //! Logits and labels of images that were not trained on → [`Logits`] → the temperature T that makes
-//! softmax(z / T) most likely ([`Logits::temperature`]) → [`Calibration`], kept in the checkpoint →
+//! softmax(z / T) most likely → [`Calibration`], kept in the checkpoint →
 //! [`probabilities`] of `predict`. [`Quality`] says how far probabilities are from the truth, before
 //! and after. One number for all classes: it changes no prediction, only how sure it is.
 //!
