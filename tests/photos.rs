@@ -114,9 +114,9 @@ fn a_folder_is_told_before_it_is_trained_on() {
         "yak              1       0",
         "imbalance: 104.0; classes of many (> 100) images: 1, medium: 1, few (< 20): 2",
         "trained on, but not tested, for want of a second image: yak",
-        "image_size    16 ",
-        "epochs        3         as asked for",
-        "logit_adjust  1         imbalance 104.0",
+        "image_size  16 ",
+        "epochs      3                 as asked for",
+        "loss        balanced-softmax  imbalance 104.0",
         "left out",
         "old.webp: only JPEG and PNG",
     ] {
@@ -124,7 +124,12 @@ fn a_folder_is_told_before_it_is_trained_on() {
     }
     assert!(said.find("recipe (").expect("a recipe") < said.find("epoch 1/3").expect("an epoch"));
     let recipe = std::fs::read_to_string(trained().run.join("config.toml")).expect("a recipe");
-    for line in ["dataset = \"folder\"", "image_size = 16", "imbalance = 1.0", "logit_adjust = 1"] {
+    for line in [
+        "dataset = \"folder\"",
+        "image_size = 16",
+        "imbalance = 1.0",
+        "loss = \"balanced-softmax\"",
+    ] {
         assert!(recipe.contains(line), "`{line}` is not in: {recipe}");
     }
 }
@@ -320,7 +325,7 @@ fn a_part_is_held_out_where_it_can_be_spared() {
     let photos = text(place.path());
     let flags = ["--epochs", "1", "--max-steps", "1", "--image-size", "8", "--out", text(&run)];
     let ran = evenkeel(&[&["train", photos], &flags[..]].concat()).fine();
-    assert!(ran.err.contains("holdout       0.1       of each class"), "{}", ran.err);
+    assert!(ran.err.contains("holdout     0.1    of each class"), "{}", ran.err);
     // 280 and 264 to train on, of which 28 and 26 are held out.
     let fitted = evenkeel(&["calibrate", text(&run.join("checkpoint/last.safetensors")), "--json"]);
     let (fine, none) = (fitted.code == Some(0), fitted.err.contains("54 held-out training images"));
@@ -385,7 +390,7 @@ fn trees_that_are_none_are_answered() {
     fails(&["a/1.png", "a/2.jpg", "b/1.png"], 1, &["2.jpg", "neither a JPEG", "--skip-bad"]);
     fails(&["data_batch_1.bin"], 2, &["data_batch_1.bin; give --dataset cifar10"]);
     fails(&["train.txt"], 2, &["train.txt; give --dataset list"]);
-    evenkeel(&["train", "/no/such"]).failed(2, &["/no/such: no such recipe or folder"]);
+    evenkeel(&["train", "/no/such"]).failed(2, &["/no/such: no such file or folder"]);
     let run = &trained().run;
     evenkeel(&["train", text(run)]).failed(2, &["holds a run", "--resume --out"]);
     let photos = text(&trained().photos);

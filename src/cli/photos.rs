@@ -148,8 +148,9 @@ fn classes(found: &Survey) -> String {
 
 fn recipe(advice: &[Advice], config: &Config, found: &Survey) -> String {
     let mut text = String::from("recipe (a flag of the same name overrides each):\n");
+    let width = advice.iter().map(|a| a.value.width()).max().unwrap_or(0);
     for Advice { setting, value, why } in advice {
-        text += &format!("  {setting:<12}  {value:<8}  {why}\n");
+        text += &format!("  {setting:<10}  {value:<width$}  {why}\n");
     }
     let times = work(config, found.images());
     text + &format!(

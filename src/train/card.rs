@@ -6,7 +6,7 @@
 
 use super::about::About;
 use super::calibration::{Calibration, FittedOn, Quality};
-use super::config::{Config, Head, Norm};
+use super::config::{Config, Norm, Post};
 use super::metrics::{Confusion, FEW_BELOW, MANY_ABOVE, Shot, Summary};
 use crate::error::Result;
 use std::fmt::Write as _;
@@ -67,7 +67,7 @@ impl Card<'_> {
             env!("CARGO_PKG_VERSION"),
         );
         text += &section("Trained on", &self.trained_on());
-        text += &section("How", &self.how());
+        text += &section("How", &self.how()?);
         text += "\n## Accuracy\n\n";
         text += &self.groups(&summary);
         text += "\n";
@@ -118,7 +118,7 @@ impl Card<'_> {
         lines
     }
 
-    fn how(&self) -> Vec<String> {
+    fn how(&self) -> Result<Vec<String>> {
         let Config { model, optim, schedule, loss, input, train, .. } = self.config;
         let norm = match model.norm {
             Norm::Bn => "batch norm (BN)".to_string(),
@@ -127,10 +127,8 @@ impl Card<'_> {
                 model.nbn_layers
             ),
         };
-        let head =
-            if model.head == Head::Lr { "linear with logit rectification" } else { "linear" };
-        vec![
-            format!("network: {}; {norm}; head: {head}", model.model),
+        let mut lines = vec![
+            format!("network: {}; {norm}; head: {}", model.model, model.head.name()),
             format!(
                 "loss: {}, label smoothing {}, class weights {}, logit adjustment {}",
                 loss.loss,
@@ -154,7 +152,12 @@ impl Card<'_> {
                 optim.weight_decay
             ),
             format!("device: {}", cell(self.device)),
-        ]
+        ];
+        let others = others(self.config)?;
+        if !others.is_empty() {
+            lines.push(format!("other settings that are not the default: {}", others.join(", ")));
+        }
+        Ok(lines)
     }
 
     /// Classes by falling training count.
@@ -224,8 +227,12 @@ impl Card<'_> {
                 );
             }
         }
-        if self.config.loss.logit_adjust != 0.0 {
-            lines.push("trained with logit adjustment: probabilities stand for classes that are equally frequent".into());
+        let (loss, adjust) = (self.config.loss.loss.as_str(), self.config.loss.logit_adjust);
+        let balanced = ["balanced-softmax", "logit-adjustment"].contains(&loss)
+            || adjust != 0.0
+            || self.config.model.post == Post::LogitAdjustment;
+        if balanced {
+            lines.push("logits are adjusted by class frequency: probabilities stand for classes that are equally frequent".into());
         }
         lines
     }
@@ -238,7 +245,7 @@ impl Card<'_> {
         };
         let mistakes = self.confusion.mistakes(MISTAKES);
         let mut lines = vec![format!(
-            "every image is given one of the {} classes above, also an image of something else",
+            "every image is given one of the {} classes above, also an image of anything else",
             counts.len()
         )];
         let rare = |c: usize| counts[c] < FEW_BELOW;
@@ -280,6 +287,38 @@ impl Card<'_> {
     }
 }
 
+/// Settings of `config.toml` that differ from the default and are not told in words.
+fn others(config: &Config) -> Result<Vec<String>> {
+    const TOLD: &[&str] = &[
+        "dataset",
+        "data",
+        "device",
+        "seed",
+        "model",
+        "norm",
+        "nbn_layers",
+        "head",
+        "loss",
+        "label_smoothing",
+        "class_weights",
+        "logit_adjust",
+        "epochs",
+        "batch_size",
+        "augment",
+        "lr",
+        "schedule",
+        "momentum",
+        "weight_decay",
+    ];
+    let (own, default) = (config.to_toml()?, Config::default().to_toml()?);
+    let changed = own.lines().zip(default.lines()).filter(|(a, b)| a != b);
+    let settings = changed.filter_map(|(line, _)| line.split("  # ").next()?.split_once(" = "));
+    Ok(settings
+        .filter(|(name, _)| !TOLD.contains(name))
+        .map(|(name, value)| format!("{name} = {}", cell(value.trim())))
+        .collect())
+}
+
 fn section(title: &str, lines: &[String]) -> String {
     let mut text = format!("\n## {title}\n\n");
     for line in lines {
@@ -318,6 +357,7 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::config::Head;
 
     #[test]
     fn names_cannot_break_the_card() {
@@ -328,12 +368,15 @@ mod tests {
 
     #[test]
     fn a_card_says_what_was_counted() {
-        let config = Config::default();
+        let mut config = Config::default();
+        config.data.holdout = 0.25;
+        config.optim.nesterov = true;
         let about = About {
             model: "small".into(),
             norm: Norm::Nbn,
             nbn_layers: "last-stage".into(),
             head: Head::Linear,
+            head_scale: 1.0,
             classes: ["oak", "a|b", "elm"].map(String::from).into(),
             counts: vec![40, 200, 5],
             shape: [3, 32, 32],
@@ -375,6 +418,7 @@ mod tests {
             "not tested, as there is no test image: elm",
             "oak taken for a\\|b: 3 of 12 test images",
             "one in five of each class, chosen by seed 0",
+            "not the default: holdout = 0.25, nesterov = true\n",
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }

@@ -84,13 +84,16 @@ pub fn recommend(
     let lr = 0.1 * config.train.batch_size.min(64) as f64 / 64.0;
     made.choose("lr", &mut config.optim.lr, lr, "in proportion to the batch, 0.1 for 64".into());
 
-    let (tau, why) = match survey.ratio() {
-        r if r >= UNEVEN => {
-            (1.0, format!("imbalance {r:.1}: each class's logit is offset by its log frequency"))
-        }
-        r => (0.0, format!("imbalance {r:.1}: nothing to make up for")),
+    let ratio = survey.ratio();
+    // `logit_adjust` does the same to cross-entropy.
+    let (loss, why) = match ratio >= UNEVEN && !given.contains(&"logit_adjust") {
+        true => (
+            "balanced-softmax",
+            format!("imbalance {ratio:.1}: each class's logit is offset by the log of its count"),
+        ),
+        false => ("ce", format!("imbalance {ratio:.1}: plain cross-entropy")),
     };
-    made.choose("logit_adjust", &mut config.loss.logit_adjust, tau, why);
+    made.choose("loss", &mut config.loss.loss, loss.into(), why);
 
     let (share, why) = match (survey.val, images) {
         (1.., _) => (0.0, format!("probabilities are calibrated on val/, {} images", survey.val)),
@@ -279,17 +282,18 @@ mod tests {
         let few = made(&survey(&[60, 20], 100), true);
         assert_eq!((few.train.batch_size, few.optim.lr), (8, 0.0125));
         assert_eq!((few.train.epochs, few.data.holdout), (200, 0.0));
-        assert_eq!(few.loss.logit_adjust, 1.0);
+        assert_eq!(few.loss.loss, "balanced-softmax");
         let many = made(&survey(&[4000, 3900], 100), false);
         assert_eq!((many.train.batch_size, many.optim.lr), (64, 0.1));
         assert_eq!((many.model.model.as_str(), many.data.holdout), ("resnet32", 0.1));
-        assert_eq!((many.train.epochs, many.loss.logit_adjust), (49, 0.0));
+        assert_eq!((many.train.epochs, many.loss.loss.as_str()), (49, "ce"));
         let slow = made(&survey(&[100_000, 100_000], 100), true);
         assert_eq!(slow.train.epochs, FEWEST_EPOCHS);
         let own = Survey { val: 90, ..survey(&[4000, 3900], 100) };
         assert_eq!(made(&own, false).data.holdout, 0.0);
-        for config in [few, many, slow] {
-            config.schedule.validate(config.train.epochs).unwrap();
+        for mut config in [few, many, slow] {
+            config.data.dataset = "synthetic".into();
+            config.validate().unwrap();
         }
     }
 
