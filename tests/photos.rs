@@ -57,7 +57,7 @@ fn folder() -> TempDir {
 /// A picture of `class`: a colour that overlaps with the next class's, by a spread from `i`.
 fn photo(path: &Path, class: u32, i: u32) {
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-    let noise = |x: u32, y: u32| ((x * 7 + y * 13 + i * 31) * 2_654_435_761 % 4096 >> 6) as u8;
+    let noise = |x: u32, y: u32| ((x * 7 + y * 13 + i * 31).wrapping_mul(2_654_435_761) >> 26) as u8;
     let level = (60 * class + (i * 37) % 100) as u8;
     let pixel = |x, y| image::Rgb([level, 255 - level, noise(x, y)]);
     image::RgbImage::from_fn(20 + i % 3, 18, pixel).save(path).expect("a picture");

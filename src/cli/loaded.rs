@@ -76,8 +76,8 @@ impl Loaded {
             data: images.data.as_ref().map(|p| p.display().to_string()),
             ..Overrides::default()
         })?;
-        config.train.init = None;
-        config.validate()?;
+        // The data alone: what else the run needed, such as its first stage's checkpoint, may be gone.
+        Config { data: config.data.clone(), ..Config::default() }.validate()?;
         let splits = data::load(&config.data)?;
         match (splits.test.classes.len(), self.about.classes.len()) {
             (found, known) if found != known => Err(Error::usage(format!(
