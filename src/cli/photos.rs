@@ -153,8 +153,10 @@ fn recipe(advice: &[Advice], config: &Config, found: &Survey) -> String {
         text += &format!("  {setting:<10}  {value:<width$}  {why}\n");
     }
     let times = work(config, found.images());
-    text + &format!(
-        "  that is {} times the work of `evenkeel train` without arguments\n",
-        if times < 10.0 { format!("{times:.1}") } else { format!("{times:.0}") }
-    )
+    let times = match times {
+        t if t < 0.1 => "less than 0.1".to_string(),
+        t if t < 10.0 => format!("{t:.1}"),
+        t => format!("{t:.0}"),
+    };
+    text + &format!("  that is {times} times the work of `evenkeel train` without arguments\n")
 }
