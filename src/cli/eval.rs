@@ -1,10 +1,11 @@
-//! `evenkeel eval CHECKPOINT`: accuracy on a test set, by class and by training count.
+//! `evenkeel eval CHECKPOINT`: accuracy on a test set, by class and by training count, and how far
+//! probabilities are from it, before and after calibration.
 
-use super::loaded::{Network, load};
-use crate::data;
+use super::loaded::{Images, Network, load};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::train::config::{Config, Overrides};
+use crate::train::calibration::{Logits, Quality};
+use crate::train::checkpoint::{Checkpoint, TensorData};
 use crate::train::device_set::DeviceSet;
 use crate::train::metrics::Confusion;
 use crate::train::progress::say;
@@ -16,12 +17,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// A checkpoint of a run, or a PyTorch state dict saved as safetensors
     checkpoint: PathBuf,
-    /// Data set, where not the one of the run
-    #[arg(long)]
-    dataset: Option<String>,
-    /// Its folder or list file
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Images,
     /// Images at once
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
@@ -47,58 +44,53 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let gpu = Gpu::open(args.device.as_deref())?;
     let mut loaded = load(&args.checkpoint, &gpu, &args.network)?;
-    let mut config = match (&loaded.config, &args.dataset) {
-        (Some(config), _) => config.clone(),
-        (None, Some(_)) => Config::default(),
-        (None, None) => {
-            return Err(Error::usage(
-                "this checkpoint doesn't say what it was trained on: give --dataset and --data",
-            ));
-        }
-    };
-    config.apply(&Overrides {
-        dataset: args.dataset.clone(),
-        data: args.data.as_ref().map(|p| p.display().to_string()),
-        ..Overrides::default()
-    })?;
-    config.train.init = None;
-    config.validate()?;
-    let splits = data::load(&config.data)?;
-    if splits.test.classes.len() != loaded.about.classes.len() {
-        return Err(Error::usage(format!(
-            "the checkpoint knows {} classes, the data set has {}",
-            loaded.about.classes.len(),
-            splits.test.classes.len()
-        )));
-    }
+    let splits = loaded.splits(&args.data)?;
+    let (classes, names) = (loaded.about.classes.len(), &loaded.about.classes);
+    let test = DeviceSet::upload(&gpu, &splits.test)?;
+    let values = loaded.session.logits(&test, args.batch_size)?;
     if let Some(path) = &args.logits {
-        let some: Vec<u32> = (0..args.images.min(splits.test.labels.len()) as u32).collect();
-        let set = DeviceSet::upload(&gpu, &splits.test.select(&some))?;
-        let logits = loaded.session.logits(&set, args.batch_size)?;
-        let mut file = crate::train::checkpoint::Checkpoint::default();
-        let shape = [some.len(), loaded.about.classes.len()];
-        file.push("logits", &shape, crate::train::checkpoint::TensorData::F32(logits));
+        let some = args.images.min(test.len());
+        let mut file = Checkpoint::default();
+        file.push("logits", &[some, classes], TensorData::F32(values[..some * classes].to_vec()));
         file.save(path)?;
     }
-    let test = DeviceSet::upload(&gpu, &splits.test)?;
-    let predicted = loaded.session.classify(&test, args.batch_size)?;
-    let mut confusion = Confusion::new(loaded.about.classes.len());
-    for (p, truth) in predicted.iter().zip(&splits.test.labels) {
-        confusion.add(*truth as usize, *p as usize)?;
+    let logits = Logits::new(&values, &splits.test.labels, classes)?;
+    let mut confusion = Confusion::new(classes);
+    for (truth, predicted) in splits.test.labels.iter().zip(logits.predicted()) {
+        confusion.add(*truth as usize, predicted)?;
     }
     let known = loaded.about.counts.iter().any(|c| *c > 0);
     let counts = if known { &loaded.about.counts } else { &splits.counts };
     let summary = confusion.summary(counts)?;
+    let before = logits.quality(1.0)?;
+    let fitted = loaded.calibration.as_ref();
+    let after = fitted.map(|c| logits.quality(c.temperature)).transpose()?;
     if args.json {
         say(format_args!(
             "{}",
             json!({
-                "checkpoint": args.checkpoint, "images": test.len(), "test": summary,
-                "confusion": confusion.counts(), "classes": loaded.about.classes,
+                "checkpoint": args.checkpoint.display().to_string(), "images": test.len(),
+                "test": summary, "confusion": confusion.counts(), "classes": names,
+                "uncalibrated": before, "calibrated": after, "calibration": fitted,
             })
         ));
-    } else {
-        say(format_args!("{}", summary.table(&splits.test.classes, counts)));
+        return Ok(());
+    }
+    say(format_args!("{}", summary.table(&splits.test.classes, counts)));
+    let show = |q: Quality| format!("NLL {:.4}, ECE {:.1} %", q.nll, 100.0 * q.ece);
+    match (fitted, after) {
+        (Some(c), Some(after)) => say(format_args!(
+            "probabilities: {}; at temperature {:.3}, fitted on {} {}: {}",
+            show(before),
+            c.temperature,
+            c.images,
+            c.fitted_on.describe(),
+            show(after)
+        )),
+        _ => say(format_args!(
+            "probabilities: {}; not calibrated (`evenkeel calibrate` fits a temperature)",
+            show(before)
+        )),
     }
     Ok(())
 }

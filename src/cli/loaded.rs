@@ -3,13 +3,15 @@
 //! evenkeel's checkpoints describe themselves; for one saved from PyTorch the network is given by
 //! `--model`, `--norm`, `--nbn-layers` and `--head`.
 
+use crate::data::{self, Splits};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::Gpu;
 use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
+use crate::train::calibration::{Calibration, META};
 use crate::train::checkpoint::{Checkpoint, TensorData};
-use crate::train::config::{BiasStart, Config, Head, Norm};
+use crate::train::config::{BiasStart, Config, Head, Norm, Overrides};
 use crate::train::session::Session;
 use std::path::Path;
 use std::rc::Rc;
@@ -37,8 +39,53 @@ pub struct Loaded {
     pub about: About,
     /// The recipe it was trained with, if it says.
     pub config: Option<Config>,
+    /// Its temperature, if it has one.
+    pub calibration: Option<Calibration>,
     /// The network.
     pub session: Session,
+}
+
+/// Flags that say on which images.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Images {
+    /// Data set, where not the one of the run
+    #[arg(long)]
+    dataset: Option<String>,
+    /// Its folder or list file
+    #[arg(long)]
+    data: Option<std::path::PathBuf>,
+}
+
+impl Loaded {
+    /// The data of the run, or what the flags name; with as many classes as the network.
+    ///
+    /// # Errors
+    /// A checkpoint that names no data; other classes; data that cannot be read.
+    pub fn splits(&self, images: &Images) -> Result<Splits> {
+        let mut config = match (&self.config, &images.dataset) {
+            (Some(config), _) => config.clone(),
+            (None, Some(_)) => Config::default(),
+            (None, None) => {
+                return Err(Error::usage(
+                    "this checkpoint doesn't say what it was trained on: give --dataset and --data",
+                ));
+            }
+        };
+        config.apply(&Overrides {
+            dataset: images.dataset.clone(),
+            data: images.data.as_ref().map(|p| p.display().to_string()),
+            ..Overrides::default()
+        })?;
+        // The data alone: what else the run needed, such as its first stage's checkpoint, may be gone.
+        Config { data: config.data.clone(), ..Config::default() }.validate()?;
+        let splits = data::load(&config.data)?;
+        match (splits.test.classes.len(), self.about.classes.len()) {
+            (found, known) if found != known => Err(Error::usage(format!(
+                "the checkpoint knows {known} classes, the data set has {found}"
+            ))),
+            _ => Ok(splits),
+        }
+    }
 }
 
 /// Reads `path` and puts its network on `gpu`.
@@ -65,10 +112,15 @@ pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
         about.head = Head::parse(head).ok_or_else(|| unknown("head", head, Head::NAMES))?;
     }
     let config = file.meta.get("config").and_then(|t| Config::from_toml_str(t).ok());
+    let calibration = match file.meta.get(META).map(|t| serde_json::from_str(t)) {
+        Some(Ok(calibration)) => Some(calibration),
+        Some(Err(e)) => return Err(Error::data(path, format!("holds no calibration: {e}"))),
+        None => None,
+    };
     let spec = about.spec(BiasStart::Zero)?;
     let session = Session::new(gpu, &spec, &ObjectiveSpec::default(), SgdOptions::default(), 0)?;
     session.params.import(&floats(&file)).map_err(|e| at_file(path, e))?;
-    Ok(Loaded { about, config, session })
+    Ok(Loaded { about, config, calibration, session })
 }
 
 /// What can be read off a state dict: the classes from the head, NBN and LR from their names, the

@@ -1,6 +1,7 @@
 //! The commands, one file each. Exit codes: 0 done, 2 a wrong request, 1 a failure, 130 Ctrl-C.
 
 mod bench;
+mod calibrate;
 mod check;
 mod compare;
 mod devices;
@@ -9,6 +10,7 @@ mod inspect;
 mod lesson;
 mod loaded;
 mod methods;
+mod photos;
 mod predict;
 mod report;
 mod train;
@@ -38,8 +40,10 @@ enum Command {
     Compare(Box<compare::Args>),
     /// Evaluate a checkpoint: overall, many/medium/few and per-class accuracy
     Eval(Box<eval::Args>),
-    /// Classify images with a checkpoint
+    /// Classify images, or folders of them, with a checkpoint
     Predict(predict::Args),
+    /// Fit the temperature that makes a checkpoint's probabilities mean what they say
+    Calibrate(Box<calibrate::Args>),
     /// Look into kernels, a run's folder, or a planned step
     Inspect(inspect::Args),
     /// Write the page about a run, or about two beside each other
@@ -74,6 +78,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),

@@ -1,19 +1,21 @@
-//! `evenkeel train`: the recipe, the flags over it, and the run.
+//! `evenkeel train`: the recipe, or one for a folder of images, the flags over it, and the run.
 
 use crate::error::{Error, Result};
 use crate::train::config::{Config, Overrides};
-use crate::train::progress::say;
+use crate::train::progress::{say, tell};
 use crate::train::run_dir::RunDir;
 use crate::train::trainer::Options;
 use crate::train::{recipes, stages};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Recipe to start from, a file or a name that `evenkeel methods` lists; flags override it
+    /// Recipe to start from, a file or a name that `evenkeel methods` lists; or a folder of images, a
+    /// folder a class. Flags override it
+    #[arg(value_name = "RECIPE|FOLDER")]
     recipe: Option<String>,
     /// Folder of the run [default: runs/<dataset>-<model>-<norm>-<n>]
     #[arg(long)]
@@ -41,9 +43,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let config = match (&args.out, args.resume) {
         (Some(out), true) => continued(out, args)?,
         (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
+        _ if args.recipe.as_ref().is_some_and(|p| Path::new(p).is_dir()) => photos(args)?,
         _ => {
             let mut config = match &args.recipe {
-                Some(name) => recipes::load(name)?,
+                Some(name) => recipes::load(name).map_err(|e| match Path::new(name).exists() {
+                    true => e,
+                    false => Error::usage(format!("{name}: no such file or folder; {e}")),
+                })?,
                 None => Config::default(),
             };
             config.apply(&args.overrides)?;
@@ -67,10 +73,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The recipe for a folder of images, told before it is run.
+fn photos(args: &Args) -> Result<Config> {
+    let folder = Path::new(args.recipe.as_deref().unwrap_or("."));
+    let (config, text) = super::photos::prepare(folder, args.out.as_deref(), &args.overrides)?;
+    if !args.quiet {
+        tell(text.trim_end());
+    }
+    Ok(config)
+}
+
 /// The recipe of the run in `out`; only what doesn't change its numbers may be given anew.
-fn continued(out: &std::path::Path, args: &Args) -> Result<Config> {
+fn continued(out: &Path, args: &Args) -> Result<Config> {
     if args.recipe.is_some() {
-        return Err(Error::usage("--resume takes the run's own recipe; leave the file out"));
+        return Err(Error::usage(
+            "--resume takes the run's own recipe; leave the file or folder out",
+        ));
     }
     let kept = RunDir::peek_config(out)?;
     let mut config = kept.clone();

@@ -14,7 +14,7 @@ const PHOTO_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const PHOTO_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Width and height without `image_size`.
-const DEFAULT_SIZE: usize = 32;
+pub(super) const DEFAULT_SIZE: usize = 32;
 
 /// The files of a split.
 #[derive(Debug, Default, PartialEq)]
@@ -37,18 +37,23 @@ pub(super) struct Listing {
     pub classes: Vec<String>,
     pub train: Part,
     pub test: Part,
+    /// Of a validation folder beside training and test; mostly none.
+    pub val: Part,
+    /// The test images were chosen here, not by who made the folder.
+    pub chosen: bool,
     /// Files left out already, and why.
     pub skipped: Vec<String>,
 }
 
 /// Chooses and decodes.
 pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
-    let Listing { name, classes, train, test, mut skipped } = listing;
+    let Listing { name, classes, train, test, val, chosen: by_seed, mut skipped } = listing;
     let chosen = longtail::choose(&train.labels, &classes, spec)?;
     let tested = first_per_class(&test.labels, classes.len(), spec.test_per_class);
     let size = spec.image_size.unwrap_or(DEFAULT_SIZE);
     let mut read = |part: &Part, chosen: &[u32]| -> Result<(Dataset, Vec<u32>)> {
-        let (pixels, kept) = decode_all(part, chosen, size, spec.skip_bad, &mut skipped)?;
+        let (pixels, kept) =
+            decode_all(&part.paths, chosen, [size, size], spec.skip_bad, &mut skipped)?;
         let set = Dataset {
             name: name.clone(),
             classes: classes.clone(),
@@ -62,18 +67,44 @@ pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
     };
     let (train_set, indices) = read(&train, &chosen)?;
     let (test_set, _) = read(&test, &tested)?;
-    Ok(Splits::new(train_set, test_set, indices, skipped))
+    let all: Vec<u32> = (0..val.labels.len() as u32).collect();
+    let val_set = if all.is_empty() { None } else { Some(read(&val, &all)?.0) };
+    let val = val_set.filter(|set| !set.is_empty());
+    Ok(Splits { val, chosen: by_seed, ..Splits::new(train_set, test_set, indices, skipped) })
+}
+
+/// Images read together, such as a batch of `predict`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The bytes of 3 × height × width of each kept image.
+    pub pixels: Vec<u8>,
+    /// Which of the files were kept.
+    pub kept: Vec<u32>,
+    /// Files left out, as `path: why`.
+    pub skipped: Vec<String>,
+}
+
+/// Reads image files with all processors, as [`load_image`](super::load_image) does one; with
+/// `skip_bad`, files that cannot be read are left out.
+///
+/// # Errors
+/// The first file that cannot be read; no memory.
+pub fn load_images(paths: &[PathBuf], size: [usize; 2], skip_bad: bool) -> Result<Loaded> {
+    let mut skipped = Vec::new();
+    let all: Vec<u32> = (0..paths.len() as u32).collect();
+    let (pixels, kept) = decode_all(paths, &all, size, skip_bad, &mut skipped)?;
+    Ok(Loaded { pixels, kept, skipped })
 }
 
 /// The pixels of the chosen files, and which of them were kept.
 fn decode_all(
-    part: &Part,
+    paths: &[PathBuf],
     chosen: &[u32],
-    size: usize,
+    size: [usize; 2],
     skip_bad: bool,
     skipped: &mut Vec<String>,
 ) -> Result<(Vec<u8>, Vec<u32>)> {
-    let bytes = 3 * size * size;
+    let bytes = 3 * size[0] * size[1];
     let mut pixels = buffer(chosen.len(), bytes)?;
     let queue = Mutex::new(pixels.chunks_exact_mut(bytes).zip(chosen).enumerate());
     let failures = Mutex::new(Vec::new());
@@ -82,7 +113,7 @@ fn decode_all(
             // A statement of its own, so that the lock is free while the file is decoded.
             let next = locked(&queue).next();
             let Some((at, (place, i))) = next else { break };
-            if let Err(e) = load_into(&part.paths[*i as usize], [size, size], place) {
+            if let Err(e) = load_into(&paths[*i as usize], size, place) {
                 locked(&failures).push((at, e));
                 if !skip_bad {
                     // No one needs the rest. Files before this one are already in other hands, so
@@ -170,7 +201,7 @@ mod tests {
         let (_dir, part) = twelve();
         let all: Vec<u32> = (0..12).rev().collect();
         let mut skipped = vec!["earlier".to_string()];
-        let (pixels, kept) = decode_all(&part, &all, 4, true, &mut skipped).unwrap();
+        let (pixels, kept) = decode_all(&part.paths, &all, [4, 4], true, &mut skipped).unwrap();
         assert_eq!(kept, [11, 10, 9, 8, 6, 5, 3, 2, 1, 0]);
         let reds: Vec<u32> = pixels.chunks(48).map(|image| u32::from(image[0])).collect();
         assert_eq!(reds, kept);
@@ -183,11 +214,13 @@ mod tests {
         let (_dir, part) = twelve();
         let all: Vec<u32> = (0..12).collect();
         for _ in 0..20 {
-            let e = decode_all(&part, &all, 4, false, &mut Vec::new()).unwrap_err().to_string();
+            let e = decode_all(&part.paths, &all, [4, 4], false, &mut Vec::new())
+                .unwrap_err()
+                .to_string();
             assert!(e.contains("04.png") && e.contains("--skip-bad"), "{e}");
         }
         // A damaged file that the job does not need is not read.
-        assert!(decode_all(&part, &[0, 1, 2], 4, false, &mut Vec::new()).is_ok());
+        assert!(decode_all(&part.paths, &[0, 1, 2], [4, 4], false, &mut Vec::new()).is_ok());
     }
 
     #[test]
@@ -199,7 +232,7 @@ mod tests {
             classes: vec!["a".into(), "b".into()],
             test: Part { paths: part.paths[..1].to_vec(), labels: vec![0] },
             train: part,
-            skipped: Vec::new(),
+            ..Listing::default()
         };
         let spec = DataSpec { imbalance: 1.0, skip_bad: true, ..DataSpec::default() };
         let e = load(listing, &spec).and_then(Splits::checked).unwrap_err().to_string();

@@ -42,7 +42,7 @@ pub(super) fn list(place: &Path, skip_bad: bool) -> Result<Listing> {
     };
     let (train, test) = (part(train), part(test));
     let classes = class_names(&train, classes);
-    Ok(Listing { name: folder_name(&dir), classes, train, test, skipped })
+    Ok(Listing { name: folder_name(&dir), classes, train, test, skipped, ..Listing::default() })
 }
 
 /// Line number, image, label.

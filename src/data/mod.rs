@@ -13,8 +13,12 @@ mod list;
 pub mod longtail;
 mod random;
 pub mod sampler;
+mod split;
+pub mod survey;
 mod synthetic;
 
+pub use files::{Loaded, load_images};
+pub use folder::images_under;
 pub use image_file::load_image;
 pub use longtail::{Profile, SubsetRule};
 
@@ -105,17 +109,29 @@ pub struct Splits {
     pub train: Dataset,
     /// The test set.
     pub test: Dataset,
+    /// Images for neither: to calibrate probabilities on. A validation folder, or held out.
+    pub val: Option<Dataset>,
     /// Training images of each class.
     pub counts: Vec<usize>,
     /// Which images of the source the training images are, in order.
     pub indices: Vec<u32>,
+    /// The test images were chosen from a folder by seed.
+    pub chosen: bool,
     /// Files left out, as `path: why`.
     pub skipped: Vec<String>,
 }
 
 impl Splits {
     fn new(train: Dataset, test: Dataset, indices: Vec<u32>, skipped: Vec<String>) -> Self {
-        Splits { counts: train.class_counts(), train, test, indices, skipped }
+        Splits {
+            counts: train.class_counts(),
+            train,
+            test,
+            val: None,
+            chosen: false,
+            indices,
+            skipped,
+        }
     }
 
     /// Both sets have images, and each class some to train on.
@@ -162,7 +178,9 @@ pub struct DataSpec {
     pub subset_seed: u32,
     /// Leaves unreadable files out, instead of stopping.
     pub skip_bad: bool,
-    /// Seed of the synthetic images.
+    /// Share of each class's training images that is kept back to calibrate probabilities on.
+    pub holdout: f64,
+    /// Seed of the synthetic images, and of the choice of test and held-out images.
     pub seed: u64,
     /// Which images of a class are kept.
     pub subset: SubsetRule,
@@ -181,6 +199,7 @@ impl Default for DataSpec {
             image_size: None,
             subset_seed: 0,
             skip_bad: false,
+            holdout: 0.0,
             seed: 0,
             subset: SubsetRule::Shuffled,
         }
@@ -195,6 +214,12 @@ impl DataSpec {
         }
         if !(self.imbalance.is_finite() && self.imbalance >= 1.0) {
             return wrong(format!("imbalance is {}; it must be at least 1", self.imbalance));
+        }
+        if !(0.0..1.0).contains(&self.holdout) {
+            return wrong(format!(
+                "holdout is {}; it must be at least 0 and below 1",
+                self.holdout
+            ));
         }
         for (name, value, least, most) in [
             ("classes", self.classes, 2, 1_000_000),
@@ -239,10 +264,11 @@ pub fn load(spec: &DataSpec) -> Result<Splits> {
     let splits = match spec.dataset.as_str() {
         "cifar10" => cut(cifar::read(spec.place()?, 10)?, spec)?,
         "cifar100" => cut(cifar::read(spec.place()?, 100)?, spec)?,
-        "folder" => files::load(folder::list(spec.place()?)?, spec)?,
+        "folder" => files::load(folder::list(spec.place()?, spec.seed)?, spec)?,
         "list" => files::load(list::list(spec.place()?, spec.skip_bad)?, spec)?,
         _ => synthetic::load(spec)?,
     };
+    let splits = if spec.holdout > 0.0 { split::hold_out(splits, spec)? } else { splits };
     splits.checked()
 }
 

@@ -157,6 +157,8 @@ recipe! {
         subset_seed: u32, in 0.0..4294967296.0;
         /// Leave out files that cannot be read, instead of stopping
         skip_bad: bool;
+        /// Share of each class's training images kept back to calibrate probabilities on
+        holdout: f64, in 0.0..1.0;
         /// Seed of the synthetic images and of a split, apart from the training seed
         data_seed as "seed": u64;
     }

@@ -104,6 +104,17 @@ impl Confusion {
         &self.counts
     }
 
+    /// Of the test images taken for each class, the share that is of it; `None` if none was.
+    pub fn precisions(&self) -> Vec<Option<f64>> {
+        let taken = |class: usize| {
+            self.counts.iter().skip(class).step_by(self.classes).map(|n| u64::from(*n)).sum::<u64>()
+        };
+        let right = |class: usize| f64::from(self.counts[class * self.classes + class]);
+        (0..self.classes)
+            .map(|c| Some(taken(c)).filter(|n| *n > 0).map(|n| right(c) / n as f64))
+            .collect()
+    }
+
     /// What was mistaken for what, most frequent first, at most `most` pairs of classes.
     pub fn mistakes(&self, most: usize) -> Mistakes {
         let classes = self.classes.max(1);
@@ -262,7 +273,7 @@ impl Summary {
 }
 
 /// How many classes a table shows from the front and from the back of `classes`.
-fn shown(classes: usize) -> (usize, usize) {
+pub(crate) fn shown(classes: usize) -> (usize, usize) {
     if classes <= TABLE_ROWS { (classes, 0) } else { (TABLE_ROWS / 2, TABLE_ROWS / 2) }
 }
 
@@ -281,12 +292,12 @@ fn bar(value: Option<f64>) -> String {
 }
 
 /// Fills up with blanks to `width` columns (which are not characters, in Chinese or emoji).
-fn pad(text: &str, width: usize) -> String {
+pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
 }
 
 /// A class name that cannot disturb a terminal, cut to [`NAME_WIDTH`] columns.
-fn clean(name: &str) -> String {
+pub(crate) fn clean(name: &str) -> String {
     let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     if name.width() <= NAME_WIDTH {
         return name;
@@ -317,6 +328,7 @@ mod tests {
         assert_eq!(summary.overall, 5.0 / 8.0);
         assert_eq!(summary.mean_class, 0.5);
         assert_eq!((summary.many, summary.medium, summary.few), (Some(0.75), None, Some(0.0)));
+        assert_eq!(matrix.precisions(), [Some(4.0 / 7.0), Some(1.0), None]);
         assert_eq!(matrix.mistakes(9).pairs, [(2, 0, 2), (1, 0, 1)]);
         assert_eq!(matrix.mistakes(1).pairs, [(2, 0, 2)]);
         assert_eq!(matrix.mistakes(1).tested, [4, 2, 2]);

@@ -5,6 +5,8 @@
 
 pub mod about;
 pub mod atomic;
+pub mod calibration;
+pub mod card;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;
@@ -22,6 +24,7 @@ pub mod policy;
 pub mod post;
 pub mod progress;
 pub mod recipes;
+pub mod recommend;
 pub mod run_dir;
 pub mod schedule;
 pub mod session;

@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+mod finish;
+
 /// How a run is started and shown.
 #[derive(Clone)]
 pub struct Options {
@@ -469,14 +471,18 @@ impl<'a> Trainer<'a> {
     }
 
     fn done(mut self, seconds: f64, stopped: bool) -> Result<Outcome> {
+        let mut fitted = None;
         if self.at.epoch == self.config.train.epochs {
             self.measure_features()?;
+            fitted = Some(self.finish()?);
         }
+        let calibration = fitted.as_ref().and_then(|f| f.as_ref().ok());
         let (_, peak) = self.gpu.memory();
         let out = self.run.path().to_path_buf();
         self.emit(&json!({
             "event": "done", "out": &out, "step": self.at.step, "seconds": seconds,
             "gpu_bytes_peak": peak, "test": &self.summary, "stopped_by_max_steps": stopped,
+            "calibration": calibration,
         }));
         if !self.options.json {
             if let Some(s) = &self.summary {
@@ -487,6 +493,11 @@ impl<'a> Trainer<'a> {
                     self.at.step,
                     self.run.last().display()
                 ));
+            }
+            match &fitted {
+                Some(Ok(calibration)) => say(format_args!("{}", calibration.line())),
+                Some(Err(why)) => say(format_args!("probabilities are not calibrated: {why}")),
+                None => {}
             }
             say(format_args!(
                 "{} steps in {seconds:.1} s, peak GPU memory {}; run folder: {}",
