@@ -226,6 +226,23 @@ impl Launch {
         self
     }
 
+    /// What it is beside its constants: file, entry point, the files it names, the features it needs:
+    /// `kernels/matmul/blocks.wgsl:main (operands_vec4.wgsl) +subgroups +texels`.
+    pub fn form(&self) -> String {
+        let mut form = format!("{}:{}", self.source.path, self.entry);
+        let parts: Vec<&str> =
+            self.parts.iter().filter_map(|(_, s)| s.path.rsplit('/').next()).collect();
+        if !parts.is_empty() {
+            form = format!("{form} ({})", parts.join(", "));
+        }
+        let features =
+            [(self.subgroups, "subgroups"), (self.f16, "f16"), (!self.texels.is_empty(), "texels")];
+        for (_, feature) in features.iter().filter(|(needed, _)| *needed) {
+            form = format!("{form} +{feature}");
+        }
+        form
+    }
+
     /// Joins constants, includes and text, keeping for each line the file and line it came from.
     pub fn assemble(&self) -> Result<Assembled, ShaderError> {
         assemble(self)

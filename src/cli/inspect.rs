@@ -8,7 +8,7 @@ use crate::gpu::adapters;
 use crate::report::{Run, number};
 use crate::train::progress::say;
 use evenkeel_kernels::catalog::{self, Kernel, Made};
-use evenkeel_kernels::{Arg, Call, Caps, Constant, Cost, Launch};
+use evenkeel_kernels::{Arg, Call, Caps, Constant, Cost, Launch, ShaderModel};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -292,8 +292,11 @@ fn text(args: &KernelArgs, to: &str, launches: Vec<&Launch>) -> Result<()> {
                     .into_bytes(),
             ),
             "hlsl" => out.extend(
-                format!("// {name}\n{}\n", compiled.hlsl(launch.entry).map_err(shader)?)
-                    .into_bytes(),
+                format!(
+                    "// {name}\n{}\n",
+                    compiled.hlsl(launch.entry, ShaderModel::of(launch)).map_err(shader)?
+                )
+                .into_bytes(),
             ),
             _ => {
                 let words = compiled.spirv(launch.entry).map_err(shader)?;
