@@ -2,6 +2,7 @@
 //! launches that makes one op ([`Program`]), with the cost model's FLOPs and bytes.
 
 use crate::tuned::Tuned;
+use crate::webgpu::STORAGE_TEXTURES;
 use crate::wgsl::{Assembled, ShaderError, assemble};
 
 /// One embedded WGSL file.
@@ -213,9 +214,11 @@ impl Launch {
     /// that holds a copy of the argument, where `caps` says so. Mesa's software Vulkan fetches eight
     /// texels in 5 ns, but eight vec4 of a storage buffer, element by element, in 20 to 200 ns.
     /// A copy serves a whole program: what one launch has read so, no later one of it may write.
+    /// Of more inputs than WebGPU lets a kernel have storage textures, the last stay buffers.
     pub fn texels(mut self, caps: &Caps, inputs: &[&'static str]) -> Self {
         if caps.texels {
-            self.texels.extend(inputs);
+            let room = STORAGE_TEXTURES.saturating_sub(self.texels.len());
+            self.texels.extend(inputs.iter().take(room));
         }
         self
     }

@@ -46,6 +46,7 @@ pub mod pool;
 pub mod reduce;
 pub mod shortcut;
 pub mod softmax_ce;
+pub mod webgpu;
 
 pub use launch::{
     Arg, Call, Caps, Constant, Cost, Launch, Program, Source, TEXEL_ROW, linear_grid,

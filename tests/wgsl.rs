@@ -2,14 +2,9 @@
 //! validates within WebGPU's default limits, for a device that promises nothing more and for those with
 //! subgroups.
 
-use evenkeel_kernels::{Access, Compiled, Launch, Source, census};
+use evenkeel_kernels::{Launch, Source, census, webgpu};
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-
-const STORAGE_BUFFERS: usize = 8;
-const WORKGROUP_BYTES: u32 = 16 << 10;
-const INVOCATIONS: u32 = 256;
-const GRID: u32 = 65_535;
 
 /// The files under a folder of the repository with this extension.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
@@ -54,33 +49,6 @@ fn no_wgsl_stands_in_rust_strings() {
     }
 }
 
-fn workgroup_bytes(compiled: &Compiled) -> u32 {
-    let module = &compiled.module;
-    let shared =
-        module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
-    shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum()
-}
-
-/// What is against the limits in a kernel that validated.
-fn beyond_limits(compiled: &Compiled) -> Option<String> {
-    let storage = compiled
-        .bindings
-        .iter()
-        .filter(|b| matches!(b.access, Access::Read | Access::ReadWrite))
-        .count();
-    let invocations: u32 = compiled.workgroup_size.iter().product();
-    let memory = workgroup_bytes(compiled);
-    if storage > STORAGE_BUFFERS {
-        Some(format!("{storage} storage buffers"))
-    } else if invocations > INVOCATIONS {
-        Some(format!("{invocations} invocations"))
-    } else if memory > WORKGROUP_BYTES {
-        Some(format!("{memory} bytes of workgroup memory"))
-    } else {
-        None
-    }
-}
-
 #[test]
 fn every_kernel_validates_within_the_default_limits() {
     for all in census::all() {
@@ -92,7 +60,7 @@ fn every_kernel_validates_within_the_default_limits() {
                 let mut complain = |why: String| {
                     wrong.push(format!("{what}, {}: {why}", launch.source.path));
                 };
-                if launch.grid.iter().any(|g| !(1..=GRID).contains(g)) {
+                if launch.grid.iter().any(|g| !(1..=webgpu::GRID).contains(g)) {
                     complain(format!("a grid of {:?}", launch.grid));
                 }
                 if launch.subgroups && !all.caps.subgroups || launch.f16 && !all.caps.f16 {
@@ -111,7 +79,7 @@ fn every_kernel_validates_within_the_default_limits() {
                 match assembled.compile() {
                     Err(e) => complain(e.to_string()),
                     Ok(compiled) => {
-                        if let Some(why) = beyond_limits(&compiled) {
+                        if let Some(why) = compiled.beyond_limits() {
                             complain(why);
                         }
                         if compiled.bindings.iter().any(|b| b.index as usize >= call.args.len()) {

@@ -1,7 +1,8 @@
 //! Writes every kernel the engine launches, in every backend's language, for `tools/portability`:
 //! `translate DIR` fills DIR with N.wgsl, N.spv, N.metal, N.dxc.hlsl and, where the old compiler's
 //! shader model has what the kernel needs, N.fxc.hlsl; index.json tells what each N is.
-//! `translate DIR FILE.wgsl…` does so with kernels from elsewhere, entry point `main`.
+//! `translate DIR FILE.wgsl…` does so with kernels from elsewhere, entry point `main`; a line
+//! `// needs: subgroups f16` says what a device must offer.
 
 use evenkeel_kernels::{Launch, ShaderModel, Source, census};
 use serde_json::{Map, Value, json};
@@ -54,8 +55,10 @@ fn given(folder: &Path, files: &[PathBuf]) -> Result<Value, Failure> {
         let path: &'static str = Box::leak(file.display().to_string().into_boxed_str());
         let text: &'static str = Box::leak(std::fs::read_to_string(file)?.into_boxed_str());
         let mut launch = Launch::new(Source { path, text }, "main");
-        launch.subgroups = text.contains("subgroup");
-        launch.f16 = text.contains("f16");
+        let needs =
+            text.lines().find_map(|line| line.strip_prefix("// needs:")).unwrap_or_default();
+        launch.subgroups = needs.contains("subgroups");
+        launch.f16 = needs.contains("f16");
         index.push(Value::Object(write(folder, at, &launch, path)?));
     }
     Ok(Value::Array(index))
@@ -71,10 +74,9 @@ fn write(
     let file = |extension: &str| folder.join(format!("{at}.{extension}"));
     let assembled = launch.assemble()?;
     std::fs::write(file("wgsl"), &assembled.text)?;
-    let mut refused: Option<String> = None;
     let entry = launch.entry;
-    match assembled.compile() {
-        Err(e) => refused = Some(e.to_string()),
+    let refused = match assembled.compile() {
+        Err(e) => Some(e.to_string()),
         Ok(compiled) => {
             let words = compiled.spirv(entry)?;
             let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -84,8 +86,9 @@ fn write(
             if !launch.subgroups && !launch.f16 {
                 std::fs::write(file("fxc.hlsl"), compiled.hlsl(entry, ShaderModel::V5_1)?)?;
             }
+            compiled.beyond_limits().map(|what| format!("{what}: beyond WebGPU's default limits"))
         }
-    }
+    };
     let entry = json!({
         "id": at,
         "file": launch.source.path,

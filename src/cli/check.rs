@@ -94,19 +94,21 @@ fn cases(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
                 worst.add(&case.name, &run::case(&device, case)?);
             }
             failed += worst.failed;
-            report(args, info.name, variant, chosen.len(), &worst);
+            report(args, info.name, variant, chosen.len(), &worst, &device);
         }
     }
     Ok(failed)
 }
 
-fn report(args: &Args, op: &str, variant: &str, cases: usize, worst: &Worst) {
+/// `kernels_made` in the JSON: what ran on `device` so far, for this op or, by the chosen variants, before it.
+fn report(args: &Args, op: &str, variant: &str, cases: usize, worst: &Worst, device: &Gpu) {
     if args.json {
         say(format_args!(
             "{}",
             json!({"op": op, "variant": variant, "cases": cases, "failed": worst.failed,
                 "max_abs": worst.abs, "max_rel": worst.rel, "share_of_bound": worst.share,
-                "worst": worst.text})
+                "worst": worst.text, "kernels_made": device.kernels_made(),
+                "pipelines": device.pipelines_made()})
         ));
         return;
     }
@@ -140,7 +142,7 @@ fn files(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
         worst.add(&name(path), &findings);
         failed += worst.failed;
         if args.json {
-            report(args, &file.op, "chosen", 1, &worst);
+            report(args, &file.op, "chosen", 1, &worst, gpu);
             continue;
         }
         let verdict = if worst.failed == 0 { "ok    " } else { "FAILED" };

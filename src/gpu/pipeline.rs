@@ -5,7 +5,7 @@ use super::Gpu;
 use crate::error::{Error, Result};
 use evenkeel_kernels::{Access, Launch};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A compiled kernel and the layout of its bind group.
@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub access: Vec<Access>,
     /// `kernels/relu.wgsl:main`, for profiles and errors.
     pub name: String,
+    /// The launch beside its constants ([`Launch::form`]).
+    form: String,
 }
 
 /// The pipelines made so far, by kernel and constants.
@@ -45,6 +47,11 @@ impl Gpu {
     /// How many pipelines have been made.
     pub fn pipelines_made(&self) -> usize {
         self.pipelines.borrow().made.len()
+    }
+
+    /// The kernels among them, as [`Launch::form`] tells them, whatever their constants.
+    pub fn kernels_made(&self) -> BTreeSet<String> {
+        self.pipelines.borrow().made.values().map(|p| p.form.clone()).collect()
     }
 
     fn compile(&self, launch: &Launch) -> Result<Pipeline> {
@@ -104,7 +111,7 @@ impl Gpu {
             return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
         }
         let access = compiled.bindings.iter().map(|b| b.access).collect();
-        Ok(Pipeline { raw, layout, access, name })
+        Ok(Pipeline { raw, layout, access, name, form: launch.form() })
     }
 }
 
