@@ -41,6 +41,7 @@ pub mod conv2d;
 pub mod elementwise;
 pub mod limits;
 pub mod matmul;
+pub mod offers;
 pub mod optim;
 pub mod pool;
 pub mod reduce;

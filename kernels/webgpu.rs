@@ -4,6 +4,9 @@ use crate::wgsl::{Access, Compiled};
 
 /// Storage buffers that a kernel may bind.
 pub const STORAGE_BUFFERS: usize = 8;
+/// The most storage buffers that a kernel of training binds; some devices don't let a kernel have them
+/// beside textures and such.
+pub const MOST_BUFFERS: u32 = 7;
 /// Storage textures that a kernel may bind.
 pub const STORAGE_TEXTURES: usize = 4;
 /// Bytes of workgroup memory.

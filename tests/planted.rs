@@ -67,7 +67,8 @@ fn naga_and_the_limits_refuse_what_names_them_and_nothing_else() {
 fn run(gpu: &Gpu, launch: &Launch, x: &[f32], outputs: usize) -> Vec<f32> {
     let x = Slice::whole(gpu.upload("x", x).expect("a buffer"));
     let y = Slice::whole(gpu.upload("y", &vec![0.0; outputs]).expect("a buffer"));
-    let bound = gpu.bind(launch, &[Binding::Storage(&x), Binding::Storage(&y)]).expect("a pipeline");
+    let bound =
+        gpu.bind(launch, &[Binding::Storage(&x), Binding::Storage(&y)]).expect("a pipeline");
     gpu.submit(&[bound]).expect("a submit");
     gpu.read(&y).expect("the result")
 }

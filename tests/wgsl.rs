@@ -50,6 +50,16 @@ fn no_wgsl_stands_in_rust_strings() {
 }
 
 #[test]
+fn no_kernel_binds_more_storage_buffers_than_is_said() {
+    let mut most = 0;
+    for call in census::all().iter().flat_map(|all| &all.programs).flat_map(|(_, p)| &p.calls) {
+        let text = call.launch.assemble().expect("an assembled kernel").text;
+        most = most.max(text.matches("var<storage").count());
+    }
+    assert_eq!(most, webgpu::MOST_BUFFERS as usize);
+}
+
+#[test]
 fn every_kernel_validates_within_the_default_limits() {
     for all in census::all() {
         let mut seen = HashSet::new();

@@ -74,7 +74,7 @@ fn main(
     }
 
     if (tile.z < BATCH) {
-            let low = row + y * 4u;
+        let low = row + y * 4u;
         let left = column + x * 4u;
         store_block(tile.z, low, left, c00);
         store_block(tile.z, low, left + 32u, c01);

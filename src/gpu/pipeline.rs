@@ -3,7 +3,7 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use evenkeel_kernels::{Access, Launch};
+use evenkeel_kernels::{Access, Compiled, Launch};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -60,6 +60,7 @@ impl Gpu {
             .assemble()
             .and_then(|a| a.compile())
             .map_err(|e| Error::Shader(e.to_string()))?;
+        self.within_limits(&name, &compiled)?;
         let entries: Vec<wgpu::BindGroupLayoutEntry> = compiled
             .bindings
             .iter()
@@ -112,6 +113,28 @@ impl Gpu {
         }
         let access = compiled.bindings.iter().map(|b| b.access).collect();
         Ok(Pipeline { raw, layout, access, name, form: launch.form() })
+    }
+}
+
+impl Gpu {
+    /// A kernel that this device can't have is refused in words; `evenkeel check` tells these apart.
+    fn within_limits(&self, name: &str, compiled: &Compiled) -> Result<()> {
+        let limits = self.device.limits();
+        let buffers = limits.max_storage_buffers_per_shader_stage;
+        let (memory, most) =
+            (compiled.workgroup_bytes(), limits.max_compute_workgroup_storage_size);
+        if compiled.storage_buffers() > buffers as usize {
+            let needs = compiled.storage_buffers();
+            return Err(Error::Beyond(format!(
+                "{name} binds {needs} storage buffers; this device lets a kernel have {buffers}"
+            )));
+        }
+        if memory > most {
+            return Err(Error::Beyond(format!(
+                "{name} takes {memory} bytes of workgroup memory; this device has {most}"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -191,26 +191,32 @@ class Fxc(Layer):
         subprocess.run(["x86_64-w64-mingw32-gcc", "-O1", "-o", folder / "fxc.exe", HERE / "fxc.c"], check=True)
         for start in range(0, len(jobs), BATCH):
             part = jobs[start:start + BATCH]
-            text = "".join(f"{j['id']} {j['entry']} cs_5_1 {j['path']}\n" for j in part)
-            done = subprocess.run(["wine", folder / "fxc.exe"], input=text, capture_output=True, text=True,
-                                  env={**os.environ, **place.WINE}, errors="replace")
-            yield from self.read(done.stdout)
+            answers = self.fxc(folder, part)
+            # Other work slows a compiler down; the least of three times counts.
+            for _ in range(2):
+                slow = [j for j in part if answers.get(j["id"], {}).get("seconds", 0) > self.longest]
+                for number, again in (self.fxc(folder, slow) if slow else {}).items():
+                    answers[number]["seconds"] = min(again["seconds"], answers[number]["seconds"])
+            for answer in answers.values():
+                if answer["ok"] and answer["seconds"] > self.longest:
+                    answer |= {"ok": False, "message": f"took {answer['seconds']:.1f} s, over {self.longest} s"}
+                yield answer
             print(f"\rfxc {start + len(part)} of {len(jobs)}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
 
-    def read(self, text):
-        answers, rest = [], iter(text.splitlines())
+    def fxc(self, folder, jobs):
+        """The answers by kernel number."""
+        text = "".join(f"{j['id']} {j['entry']} cs_5_1 {j['path']}\n" for j in jobs)
+        done = subprocess.run(["wine", folder / "fxc.exe"], input=text, capture_output=True, text=True,
+                              env={**os.environ, **place.WINE}, errors="replace")
+        answers, rest = {}, iter(done.stdout.splitlines())
         for line in rest:
             head = re.fullmatch(r"(\d+) ([01]) ([\d.]+) (\d+)", line.strip())
             if not head:
                 continue
-            message = ""
-            if head[2] == "0":
-                message = "\n".join(iter(lambda: next(rest, ".").strip(), "."))
-            seconds = float(head[3]) / 1e3
-            slow = head[2] == "1" and seconds > self.longest
-            answers.append({"id": int(head[1]), "ok": head[2] == "1" and not slow, "seconds": seconds,
-                            "message": f"took {seconds:.1f} s, over {self.longest} s" if slow else message})
+            good = head[2] == "1"
+            message = "" if good else "\n".join(iter(lambda: next(rest, ".").strip(), "."))
+            answers[int(head[1])] = {"id": int(head[1]), "ok": good, "message": message, "seconds": float(head[3]) / 1e3}
         return answers
 
 
