@@ -81,7 +81,7 @@ class Layer:
     def known(self):
         """What this version of the compiler passed before, by key."""
         store = place.RESULTS / f"{self.name}.json"
-        kept = json.loads(store.read_text()) if store.exists() else {}
+        kept = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
         return kept.get("results", {}) if kept.get("version") == self.version() else {}
 
     def kept(self, kernels, folder):
@@ -103,7 +103,7 @@ class Layer:
                     known[keys[number]] = answer
         finally:
             place.RESULTS.mkdir(parents=True, exist_ok=True)
-            (place.RESULTS / f"{self.name}.json").write_text(json.dumps({"version": self.version(), "results": known}))
+            (place.RESULTS / f"{self.name}.json").write_text(json.dumps({"version": self.version(), "results": known}), encoding="utf-8")
         for kernel in kernels:
             if kernel["id"] not in results and not self.refuses(kernel):
                 results[kernel["id"]] = {"ok": False, "message": kernel["refused"] or f"{self.title} gave no answer"}
@@ -116,7 +116,7 @@ class Naga(Layer):
     name, title, extension = "naga", "naga", "wgsl"
 
     def version(self):
-        lock = (place.ROOT / "Cargo.lock").read_text()
+        lock = (place.ROOT / "Cargo.lock").read_text(encoding="utf-8")
         return "naga " + re.search(r'name = "naga"\nversion = "(.+)"', lock).group(1)
 
     def run(self, kernels, folder):
@@ -132,10 +132,10 @@ class Tint(Layer):
         package = place.NODE / "node_modules/webgpu/package.json"
         if not shutil.which("node") or not package.exists():
             return None
-        return f"Tint of Dawn, npm webgpu {json.loads(package.read_text())['version']}"
+        return f"Tint of Dawn, npm webgpu {json.loads(package.read_text(encoding="utf-8"))['version']}"
 
     def driver(self):
-        return (HERE / "tint.mjs").read_text()
+        return (HERE / "tint.mjs").read_text(encoding="utf-8")
 
     def compile(self, jobs):
         return surviving(["node", HERE / "tint.mjs", place.NODE], jobs)
@@ -178,7 +178,7 @@ class Fxc(Layer):
         return f"FXC, d3dcompiler_47.dll of npm webgpu, under {said(['wine', '--version'])}"
 
     def driver(self):
-        return (HERE / "fxc.c").read_text()
+        return (HERE / "fxc.c").read_text(encoding="utf-8")
 
     def refuses(self, kernel):
         needs = [f for f in ("subgroups", "f16") if kernel[f]]

@@ -61,10 +61,10 @@ def page(kernels, layers, results, found):
     compiled = pairs(kernels, layers, results)
     ran = sum(len(runs.kernels(f)) for f in found)
     forms = {k["form"] for k in kernels}
-    out = [f"{len(kernels)} texts (a kernel with its constants) of {len(forms)} kernels (a file, its entry point, the "
-           "files it includes, the features it needs).", "",
-           f"- {compiled} (text, compiler) pairs compiled or validated by a compiler other than naga;",
-           f"- {ran} (kernel, implementation) pairs run.", "",
+    out = [f"{len(kernels)} texts (a kernel with its constants) of {len(forms)} kernels (a file, its entry point,",
+           "the files it includes, the features it needs).", "",
+           f"- {compiled} (text, compiler) pairs passed a compiler or validator other than naga;",
+           f"- {ran} (kernel, implementation) pairs ran, in `check` and in a training step.", "",
            "| compiler | version | texts | failed |", "|---|---|---|---|", *counts(kernels, layers, results, found), ""]
     if found:
         out += ["| implementation | device | cases of `check` | failed | kernels run | 20 losses against PyTorch's, worst |",
@@ -75,8 +75,10 @@ def page(kernels, layers, results, found):
                        f"{sum(c['failed'] for c in f['check'])} | {len(runs.kernels(f))} | {worst:.1e} |")
         if len(found) > 1:
             out += ["", f"The 20 losses on these {len(found)} implementations are within {runs.apart(found):.1e} of each "
-                    "other."]
+                    "other", "(relative), for BN, NBN and NBN with logit rectification."]
         out.append("")
+    out += ["In the table: of a kernel's texts, how many passed each compiler; of the kernel with its included files, how",
+            "many ran on each implementation. –: no such device gets the kernel. Empty: not run there.", ""]
     titles = [layer.title for layer in layers] + [f["name"] for f in found]
     out += [f"| kernel | texts | {' | '.join(titles)} |", "|---|---" + "|---" * len(titles) + "|"]
     for (name, features), group in rows(kernels):
@@ -88,6 +90,6 @@ def page(kernels, layers, results, found):
 
 
 def write(text):
-    old = PAGE.read_text()
+    old = PAGE.read_text(encoding="utf-8")
     before, rest = old.split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")

@@ -139,7 +139,7 @@ def stub():
 def check(jobs, folder):
     """Type-checks kernels, several in one run of clang, each in a namespace; errors are told by kernel."""
     (folder / "simd").mkdir(parents=True, exist_ok=True)
-    (folder / "metal_stdlib").write_text(stub())
+    (folder / "metal_stdlib").write_text(stub(), encoding="utf-8")
     (folder / "simd" / "simd.h").write_text("#pragma once\n")
     batches = [jobs[i:i + BATCH] for i in range(0, len(jobs), BATCH)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

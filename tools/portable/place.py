@@ -41,7 +41,7 @@ def tint():
     if not shutil.which("npm"):
         apt("nodejs", "npm")
     NODE.mkdir(parents=True, exist_ok=True)
-    (NODE / "package.json").write_text('{"private": true}\n')
+    (NODE / "package.json").write_text('{"private": true}\n', encoding="utf-8")
     run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", f"webgpu@{WEBGPU}", cwd=NODE)
 
 
@@ -85,7 +85,7 @@ def mesa25():
     lists = DIR / "debs" / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     sources = DIR / "debs" / "backports.list"
-    sources.write_text(BACKPORTS + "\n")
+    sources.write_text(BACKPORTS + "\n", encoding="utf-8")
     options = ["-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null",
                "-o", f"Dir::State::lists={lists}"]
     run("apt-get", *options, "update", "-q")

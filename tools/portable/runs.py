@@ -47,7 +47,7 @@ def made_images(folder, records):
 
 def trajectory(name, images, environment):
     """The engine's losses beside PyTorch's in float64, and the worst relative error."""
-    torch = json.loads((TRAJECTORIES / f"{name}-{STEPS}.json").read_text())
+    torch = json.loads((TRAJECTORIES / f"{name}-{STEPS}.json").read_text(encoding="utf-8"))
     run = torch["runs"][0]
     with tempfile.TemporaryDirectory() as out:
         events = evenkeel("train", "--dataset", "cifar10", "--data", images, "--init", TRAJECTORIES / torch["init"],
@@ -81,14 +81,14 @@ def run(name):
         made_images(pathlib.Path(folder), STEPS * 8)
         found["trajectories"] = {n: trajectory(n, folder, environment) for n in ("bn", "nbn", "nbn-lr")}
     place.RESULTS.mkdir(parents=True, exist_ok=True)
-    (place.RESULTS / f"run-{name}.json").write_text(json.dumps(found))
+    (place.RESULTS / f"run-{name}.json").write_text(json.dumps(found), encoding="utf-8")
     return found
 
 
 def kept(name):
     """What an earlier run found, or None."""
     store = place.RESULTS / f"run-{name}.json"
-    return json.loads(store.read_text()) if store.exists() else None
+    return json.loads(store.read_text(encoding="utf-8")) if store.exists() else None
 
 
 def kernels(found):
