@@ -176,6 +176,7 @@ fn the_rest(all: &mut Census) {
     all.conv(Conv2d { kh: 1, kw: 1, pad: [0; 2], ..conv3x3(4, 64, 128, 16, 1) });
     all.conv(Conv2d { kh: 7, kw: 7, pad: [3; 2], ..conv3x3(1, 3, 64, 224, 2) });
     all.conv(conv3x3(2, 5, 7, 9, 1));
+    all.conv(conv3x3(2, 5, 7, 9, 2));
     // Past 65,535 workgroups on one line.
     all.conv(conv3x3(256, 16, 64, 32, 1));
     for [m, n, k] in [[1, 1, 1], [33, 31, 65], [64, 64, 64], [512, 512, 512], [100_000, 16, 3]] {
@@ -189,7 +190,9 @@ fn the_rest(all: &mut Census) {
     }
     for [n, c, hw] in [[2, 3, 35], [8, 5, 1], [1, 1000, 49], [300, 7, 1]] {
         for affine in [Affine::None, Affine::Plain, Affine::Normalized { eps: 1e-6 }] {
-            all.norm(BatchNorm { affine, relu: true, ..BatchNorm::new(n, c, hw) });
+            for (relu, residual) in [(false, false), (true, false), (true, true)] {
+                all.norm(BatchNorm { affine, relu, residual, ..BatchNorm::new(n, c, hw) });
+            }
         }
     }
     for len in [1, 7, 64, 4096, 100_000_003] {
@@ -240,9 +243,11 @@ fn the_rest(all: &mut Census) {
     }
     all.add("odd global_avg_pool", reduce::global_avg_pool(3, 5, 49, &caps));
     all.add("odd global_avg_pool backward", pool::global_avg_backward(3, 5, 49));
-    let odd = shortcut::ShortcutA { n: 1, ci: 3, h: 5, w: 7, co: 5, stride: 2 };
-    all.add("odd shortcut", shortcut::forward(&odd, &all.caps));
-    all.add("odd shortcut backward", shortcut::backward(&odd, &all.caps));
+    for w in [5, 7] {
+        let odd = shortcut::ShortcutA { n: 1, ci: 3, h: 5, w, co: 5, stride: 2 };
+        all.add("odd shortcut", shortcut::forward(&odd, &all.caps));
+        all.add("odd shortcut backward", shortcut::backward(&odd, &all.caps));
+    }
     for shape in [&[1u32][..], &[7, 5], &[64, 4096], &[2, 3, 4, 5], &[1 << 20]] {
         for mask in 1..1u32 << shape.len() {
             let over: Vec<bool> = (0..shape.len()).map(|i| mask >> i & 1 == 1).collect();
