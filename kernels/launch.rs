@@ -2,7 +2,7 @@
 //! launches that makes one op ([`Program`]), with the cost model's FLOPs and bytes.
 
 use crate::tuned::Tuned;
-use crate::webgpu::STORAGE_TEXTURES;
+use crate::webgpu;
 use crate::wgsl::{Assembled, ShaderError, assemble};
 
 /// One embedded WGSL file.
@@ -65,6 +65,8 @@ pub struct Caps {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_memory: u32,
+    /// Storage buffers that a kernel may bind.
+    pub storage_buffers: u32,
     /// Inputs may be read as texels ([`Launch::texels`]), and that is faster than from buffers.
     pub texels: bool,
     /// The variant to take wherever a family offers one of this name, before its own choice.
@@ -84,6 +86,7 @@ impl Caps {
             max_binding: 128 << 20,
             max_invocations: 256,
             workgroup_memory: 16 << 10,
+            storage_buffers: webgpu::STORAGE_BUFFERS as u32,
             texels: false,
             prefer: None,
             tuned: Tuned::default(),
@@ -217,7 +220,7 @@ impl Launch {
     /// Of more inputs than WebGPU lets a kernel have storage textures, the last stay buffers.
     pub fn texels(mut self, caps: &Caps, inputs: &[&'static str]) -> Self {
         if caps.texels {
-            let room = STORAGE_TEXTURES.saturating_sub(self.texels.len());
+            let room = webgpu::STORAGE_TEXTURES.saturating_sub(self.texels.len());
             self.texels.extend(inputs.iter().take(room));
         }
         self

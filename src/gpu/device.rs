@@ -40,6 +40,7 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             texels: self.info.device_type == wgpu::DeviceType::Cpu && self.reads_texels(),
             prefer: None,
             tuned: Tuned::default(),

@@ -75,6 +75,7 @@ impl Limits {
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             tuned: caps.tuned,
             prefer: caps.prefer,
             ..Caps::portable()
@@ -99,9 +100,11 @@ mod tests {
 
     #[test]
     fn lower_limits_take_features_away_and_never_give_more_than_there_is() {
-        let mut adapter = wgpu::Limits::default();
-        adapter.max_storage_buffer_binding_size = 64 << 20;
-        adapter.max_compute_invocations_per_workgroup = 1024;
+        let adapter = wgpu::Limits {
+            max_storage_buffer_binding_size: 64 << 20,
+            max_compute_invocations_per_workgroup: 1024,
+            ..Default::default()
+        };
         let all = Caps { subgroups: true, f16: true, texels: true, ..Caps::portable() };
         for asked in [Limits::Webgpu, Limits::Downlevel] {
             let limits = asked.of(adapter.clone());
@@ -109,8 +112,8 @@ mod tests {
             assert!(!caps.subgroups && !caps.f16 && !caps.texels, "{caps:?}");
             assert_eq!((caps.max_binding, caps.max_invocations), (64 << 20, 256), "{caps:?}");
         }
-        let few = Limits::Downlevel.of(adapter.clone()).max_storage_buffers_per_shader_stage;
-        assert_eq!(few, 4);
+        let few = Limits::Downlevel.clip(all.clone(), &Limits::Downlevel.of(adapter.clone()));
+        assert_eq!(few.storage_buffers, 4);
         assert_eq!(Limits::Adapter.clip(all.clone(), &adapter), all);
     }
 }

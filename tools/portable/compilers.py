@@ -132,7 +132,8 @@ class Tint(Layer):
         package = place.NODE / "node_modules/webgpu/package.json"
         if not shutil.which("node") or not package.exists():
             return None
-        return f"Tint of Dawn, npm webgpu {json.loads(package.read_text(encoding="utf-8"))['version']}"
+        about = json.loads(package.read_text(encoding="utf-8"))
+        return f"Tint of Dawn, npm webgpu {about['version']}"
 
     def driver(self):
         return (HERE / "tint.mjs").read_text(encoding="utf-8")

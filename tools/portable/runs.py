@@ -71,7 +71,7 @@ def run(name):
     devices = evenkeel("devices", "--json", **environment)[0]
     if not devices:
         return None
-    found = {"name": name, "device": f"{devices[0]['name']}, {devices[0]['driver_info']}", "about": devices[0]}
+    found = {"name": name, "device": f"{devices[0]['name']}, {devices[0]['driver_info'] or devices[0]['driver']}", "about": devices[0]}
     print(f"portability: {name}: {found['device']}: check", file=sys.stderr)
     found["check"] = evenkeel("check", "--json", **environment)
     print(f"portability: {name}: training", file=sys.stderr)
