@@ -10,7 +10,7 @@ pub const MOST_BUFFERS: u32 = 7;
 /// Storage textures that a kernel may bind.
 pub const STORAGE_TEXTURES: usize = 4;
 /// Bytes of workgroup memory.
-pub const WORKGROUP_BYTES: u32 = 16 << 10;
+pub const WORKGROUP_BYTES: u64 = 16 << 10;
 /// Invocations in a workgroup.
 pub const INVOCATIONS: u32 = 256;
 /// Workgroups along one axis of a grid.
@@ -27,10 +27,11 @@ impl Compiled {
     }
 
     /// Bytes of workgroup memory it takes.
-    pub fn workgroup_bytes(&self) -> u32 {
+    pub fn workgroup_bytes(&self) -> u64 {
         let globals = self.module.global_variables.iter();
         let shared = globals.filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
-        shared.map(|(_, v)| self.module.types[v.ty].inner.size(self.module.to_ctx())).sum()
+        let size = |ty| u64::from(self.module.types[ty].inner.size(self.module.to_ctx()));
+        shared.map(|(_, v)| size(v.ty)).sum()
     }
 
     /// What of it is beyond the default limits, in words.

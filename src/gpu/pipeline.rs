@@ -129,7 +129,7 @@ impl Gpu {
                 "{name} binds {needs} storage buffers; this device lets a kernel have {buffers}"
             )));
         }
-        if memory > most {
+        if memory > u64::from(most) {
             return Err(Error::Beyond(format!(
                 "{name} takes {memory} bytes of workgroup memory; this device has {most}"
             )));
