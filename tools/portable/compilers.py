@@ -19,7 +19,7 @@ import sys
 from . import metal, place
 
 HERE = pathlib.Path(__file__).resolve().parent
-BATCH = 40
+BATCH = 12
 
 
 def surviving(command, jobs):
@@ -52,6 +52,7 @@ class Layer:
     """One compiler. `name` on the command line, `title` in the matrix, `extension` of what it reads."""
 
     name = title = extension = missing = ""
+    slow = False
 
     def version(self):
         """The compiler and its version, or None where it is absent."""
@@ -89,21 +90,27 @@ class Layer:
         known = self.known()
         return {job["id"]: known[job["key"]] for job in self.jobs(kernels, folder) if job["key"] in known}
 
+    def keep(self, known, version):
+        place.RESULTS.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"version": version, "results": known})
+        (place.RESULTS / f"{self.name}.json").write_text(text, encoding="utf-8")
+
     def run(self, kernels, folder):
         """The results by kernel number."""
-        known, jobs = self.known(), list(self.jobs(kernels, folder))
+        version, known, jobs = self.version(), self.known(), list(self.jobs(kernels, folder))
         results = {job["id"]: known[job["key"]] for job in jobs if job["key"] in known}
         keys = {job["id"]: job["key"] for job in jobs}
         todo = [job for job in jobs if job["id"] not in results]
-        try:
-            for answer in self.compile(todo) if todo else []:
-                number = answer.pop("id")
-                results[number] = answer
-                if answer["ok"]:
-                    known[keys[number]] = answer
-        finally:
-            place.RESULTS.mkdir(parents=True, exist_ok=True)
-            (place.RESULTS / f"{self.name}.json").write_text(json.dumps({"version": self.version(), "results": known}), encoding="utf-8")
+        for answer in self.compile(todo) if todo else []:
+            number = answer.pop("id")
+            results[number] = answer
+            if answer["ok"]:
+                known[keys[number]] = answer
+            # A slow compiler's results are kept as they come.
+            if self.slow:
+                self.keep(known, version)
+        if todo:
+            self.keep(known, version)
         for kernel in kernels:
             if kernel["id"] not in results and not self.refuses(kernel):
                 results[kernel["id"]] = {"ok": False, "message": kernel["refused"] or f"{self.title} gave no answer"}
@@ -171,7 +178,7 @@ class Dxc(Layer):
 class Fxc(Layer):
     name, title, extension = "fxc", "FXC", "fxc.hlsl"
     missing = "wine, x86_64-w64-mingw32-gcc and npm's webgpu (d3dcompiler_47.dll)"
-    longest = 2.0
+    slow, longest = True, 2.0
 
     def version(self):
         if not (shutil.which("wine") and place.FXC_DLL.exists() and shutil.which("x86_64-w64-mingw32-gcc")):

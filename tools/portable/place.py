@@ -1,6 +1,7 @@
 """Where things are, and `tools/portability --setup`: what the compilers and drivers need goes to
 target/portability, besides Debian's own packages, which apt installs."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -99,6 +100,22 @@ def swiftshader():
 
 SETUP = {"tint": tint, "spirv-val": spirv_val, "dxc": dxc, "metal": metal, "fxc": fxc, "mesa25": mesa25,
          "swiftshader": swiftshader}
+
+
+@contextlib.contextmanager
+def alone(name):
+    """Holds target/portability/NAME for this process; another that has it is an error."""
+    DIR.mkdir(parents=True, exist_ok=True)
+    with open(DIR / f"{name}.lock", "w") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass  # Windows has no such locks.
+        except OSError:
+            sys.exit(f"portability: another run of this command works in {DIR / name}")
+        yield
 
 
 def driver(name):
