@@ -43,8 +43,8 @@ def counts(kernels, layers, results, found):
             continue
         asked = [k for k in kernels if not layer.refuses(k)]
         failed = len(asked) - sum(have.get(k["id"], {}).get("ok", False) for k in asked)
-        times = [r["seconds"] for r in have.values() if "seconds" in r]
-        slowest = f", slowest {max(times):.1f} s" if times else ""
+        times = [r["seconds"] for r in have.values() if layer.slow and "seconds" in r]
+        slowest = f", slowest {max(times):.1f} s of processor time" if times else ""
         lines.append(f"| {layer.title} | {layer.version()} | {len(asked)} | {failed}{slowest} |")
     return lines
 
