@@ -2,6 +2,7 @@
 //! launches that makes one op ([`Program`]), with the cost model's FLOPs and bytes.
 
 use crate::tuned::Tuned;
+use crate::webgpu;
 use crate::wgsl::{Assembled, ShaderError, assemble};
 
 /// One embedded WGSL file.
@@ -64,6 +65,8 @@ pub struct Caps {
     pub max_invocations: u32,
     /// Workgroup memory in bytes.
     pub workgroup_memory: u32,
+    /// Storage buffers that a kernel may bind.
+    pub storage_buffers: u32,
     /// Inputs may be read as texels ([`Launch::texels`]), and that is faster than from buffers.
     pub texels: bool,
     /// The variant to take wherever a family offers one of this name, before its own choice.
@@ -83,6 +86,7 @@ impl Caps {
             max_binding: 128 << 20,
             max_invocations: 256,
             workgroup_memory: 16 << 10,
+            storage_buffers: webgpu::STORAGE_BUFFERS as u32,
             texels: false,
             prefer: None,
             tuned: Tuned::default(),
@@ -213,9 +217,11 @@ impl Launch {
     /// that holds a copy of the argument, where `caps` says so. Mesa's software Vulkan fetches eight
     /// texels in 5 ns, but eight vec4 of a storage buffer, element by element, in 20 to 200 ns.
     /// A copy serves a whole program: what one launch has read so, no later one of it may write.
+    /// Of more inputs than WebGPU lets a kernel have storage textures, the last stay buffers.
     pub fn texels(mut self, caps: &Caps, inputs: &[&'static str]) -> Self {
         if caps.texels {
-            self.texels.extend(inputs);
+            let room = webgpu::STORAGE_TEXTURES.saturating_sub(self.texels.len());
+            self.texels.extend(inputs.iter().take(room));
         }
         self
     }
@@ -224,6 +230,23 @@ impl Launch {
     pub fn with_subgroups(mut self) -> Self {
         self.subgroups = true;
         self
+    }
+
+    /// What it is beside its constants: file, entry point, the files it names, the features it needs:
+    /// `kernels/matmul/blocks.wgsl:main (operands_vec4.wgsl) +subgroups +texels`.
+    pub fn form(&self) -> String {
+        let mut form = format!("{}:{}", self.source.path, self.entry);
+        let parts: Vec<&str> =
+            self.parts.iter().filter_map(|(_, s)| s.path.rsplit('/').next()).collect();
+        if !parts.is_empty() {
+            form = format!("{form} ({})", parts.join(", "));
+        }
+        let features =
+            [(self.subgroups, "subgroups"), (self.f16, "f16"), (!self.texels.is_empty(), "texels")];
+        for (_, feature) in features.iter().filter(|(needed, _)| *needed) {
+            form = format!("{form} +{feature}");
+        }
+        form
     }
 
     /// Joins constants, includes and text, keeping for each line the file and line it came from.

@@ -36,19 +36,23 @@ pub mod augment;
 pub mod batch;
 pub mod batchnorm;
 pub mod catalog;
+pub mod census;
 pub mod conv2d;
 pub mod elementwise;
 pub mod limits;
 pub mod matmul;
+pub mod offers;
 pub mod optim;
 pub mod pool;
 pub mod reduce;
 pub mod shortcut;
 pub mod softmax_ce;
+pub mod webgpu;
 
 pub use launch::{
     Arg, Call, Caps, Constant, Cost, Launch, Program, Source, TEXEL_ROW, linear_grid,
 };
+pub use translate::ShaderModel;
 pub use tuned::{Tuned, conv2d_key, matmul_key};
 pub use wgsl::{Access, Assembled, Binding, Compiled, ShaderError};
 

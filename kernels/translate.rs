@@ -1,9 +1,37 @@
 //! A validated kernel in the languages of the backends, by naga as wgpu does it: SPIR-V for Vulkan,
-//! MSL for Metal, HLSL for DX12.
+//! MSL for Metal, HLSL for DX12. Indices and loops are bounded, workgroup memory is not zeroed.
 
+use crate::launch::Launch;
 use crate::wgsl::{Access, Compiled, ShaderError};
 use naga::back::{hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{ResourceBinding, ShaderStage};
+
+/// What wgpu asks of a backend that doesn't check indices itself.
+const RESTRICT: BoundsCheckPolicies = BoundsCheckPolicies {
+    index: BoundsCheckPolicy::Restrict,
+    buffer: BoundsCheckPolicy::Restrict,
+    image_load: BoundsCheckPolicy::Restrict,
+    binding_array: BoundsCheckPolicy::Unchecked,
+};
+
+/// HLSL's shader model: which of Microsoft's compilers takes it, and what it offers to kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShaderModel {
+    /// 5.1: the old compiler, FXC; no subgroups, no f16
+    V5_1,
+    /// 6.0: DXC; subgroups
+    V6_0,
+    /// 6.2: DXC; f16 too
+    V6_2,
+}
+
+impl ShaderModel {
+    /// The least one with which DXC compiles a launch.
+    pub fn of(launch: &Launch) -> Self {
+        if launch.f16 { ShaderModel::V6_2 } else { ShaderModel::V6_0 }
+    }
+}
 
 /// The slot in which wgpu hands Metal the buffers' lengths.
 const SIZES: u8 = 30;
@@ -27,7 +55,12 @@ impl Compiled {
     /// # Errors
     /// What naga's writer refuses.
     pub fn spirv(&self, entry: &str) -> Result<Vec<u32>, ShaderError> {
-        let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+        let options = spv::Options {
+            lang_version: (1, 3),
+            bounds_check_policies: RESTRICT,
+            zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+            ..Default::default()
+        };
         let entry_point = entry.to_string();
         let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point };
         spv::write_vec(&self.module, &self.info, &options, Some(&pipeline))
@@ -57,6 +90,7 @@ impl Compiled {
             lang_version: (2, 4),
             per_entry_point_map: [(entry.to_string(), resources)].into(),
             fake_missing_bindings: false,
+            bounds_check_policies: RESTRICT,
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         };
@@ -69,13 +103,35 @@ impl Compiled {
             .map_err(|e| refused(entry, "MSL", &e))
     }
 
-    /// HLSL of one entry point, for shader model 6.0.
+    /// HLSL of one entry point; registers are counted for constants, inputs and outputs apart.
     ///
     /// # Errors
     /// What naga's writer refuses.
-    pub fn hlsl(&self, entry: &str) -> Result<String, ShaderError> {
+    pub fn hlsl(&self, entry: &str, model: ShaderModel) -> Result<String, ShaderError> {
+        let mut next = [0, 0, 0];
+        let mut target = |kind: usize| {
+            let register = next[kind];
+            next[kind] += 1;
+            hlsl::BindTarget { register, ..Default::default() }
+        };
+        let bindings = self.bindings.iter().map(|b| {
+            let kind = match b.access {
+                Access::Uniform => 0,
+                Access::Read => 1,
+                Access::ReadWrite | Access::Texels => 2,
+            };
+            (ResourceBinding { group: 0, binding: b.index }, target(kind))
+        });
         let options = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
+            shader_model: match model {
+                ShaderModel::V5_1 => hlsl::ShaderModel::V5_1,
+                ShaderModel::V6_0 => hlsl::ShaderModel::V6_0,
+                ShaderModel::V6_2 => hlsl::ShaderModel::V6_2,
+            },
+            binding_map: bindings.collect(),
+            fake_missing_bindings: false,
+            // The grid's size comes this way.
+            special_constants_binding: Some(target(0)),
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         };

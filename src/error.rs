@@ -41,6 +41,9 @@ pub enum Error {
     /// No adapter, a lost device, out of memory, a driver's refusal. Exit code 1.
     #[error("{0}")]
     Device(String),
+    /// A kernel that needs more than this device allows. Exit code 1.
+    #[error("{0}")]
+    Beyond(String),
     /// A WGSL file that does not compile, with the file and line. Exit code 1.
     #[error("{0}")]
     Shader(String),

@@ -1,7 +1,7 @@
 //! The inspector: the catalogue holds every kernel, each in every backend's language, and the command
 //! says what it should to good and bad requests.
 
-use evenkeel_kernels::catalog;
+use evenkeel_kernels::{ShaderModel, catalog};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -80,7 +80,7 @@ fn the_catalogue_holds_every_kernel_in_every_language() {
                     assert_eq!(words[0], 0x0723_0203, "{}", kernel.name);
                     let msl = compiled.msl(launch.entry).expect("MSL");
                     assert!(msl.contains("kernel void"), "{}", kernel.name);
-                    let hlsl = compiled.hlsl(launch.entry).expect("HLSL");
+                    let hlsl = compiled.hlsl(launch.entry, ShaderModel::of(launch)).expect("HLSL");
                     assert!(hlsl.contains("[numthreads("), "{}", kernel.name);
                 }
             }

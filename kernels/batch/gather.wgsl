@@ -68,7 +68,7 @@ fn main(
         let from_pixel = select(0u, from_row * W + from_column, inside);
         for (var c = 0u; c < C; c++) {
             let at = c * PLANE + from_pixel;
-            let byte = images[image * STRIDE + at / 4u] >> (at % 4u * 8u) & 255u;
+            let byte = (images[image * STRIDE + at / 4u] >> (at % 4u * 8u)) & 255u;
             let mean = select(select(MEAN2, MEAN1, c == 1u), MEAN0, c == 0u);
             let deviation = select(select(STD2, STD1, c == 1u), STD0, c == 0u);
             x[(i * C + c) * PLANE + pixel] = (f32(select(0u, byte, inside)) / 255.0 - mean) / deviation;

@@ -91,6 +91,10 @@ pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {
     if !(2..=6).contains(&terms) {
         return None;
     }
+    // Inputs and output are seven buffers, however many terms there are.
+    if caps.storage_buffers < 7 {
+        return pairwise(len, terms);
+    }
     let source = source!("elementwise/sum_n.wgsl");
     let inputs = &["x0", "x1", "x2", "x3", "x4", "x5"][..terms as usize];
     let launch = flat(source, len, inputs, u64::from(terms) - 1, caps).constant("TERMS", terms);
@@ -98,6 +102,20 @@ pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {
         (0..6).map(|i| Arg::In(if i < terms as usize { i } else { 0 })).collect();
     args.push(Arg::Out(0));
     Some(Program::single(launch, args))
+}
+
+/// [`sum_n`] as a sum of two after another, for devices that let a kernel have few buffers.
+fn pairwise(len: u32, terms: u32) -> Option<Program> {
+    let mut program = Program::default();
+    let mut so_far = Arg::In(0);
+    for term in 1..terms as usize {
+        let sum = if term + 1 == terms as usize { Arg::Out(0) } else { program.temp(len as usize) };
+        for add in binary_forward("add", &[len], &[1], &[1])?.calls {
+            program.push(add.launch, [so_far, Arg::In(term), sum]);
+        }
+        so_far = sum;
+    }
+    Some(program)
 }
 
 fn find(table: &[(&str, Source)], name: &str) -> Option<Source> {

@@ -44,9 +44,22 @@ fn main(
     var c01: mat4x4<f32>;
     var c10: mat4x4<f32>;
     var c11: mat4x4<f32>;
-    var next_a = transpose(load_block_a(tile.z, row + a_row * 4u, a_k));
-    var next_b = load_block_b(tile.z, column + b_column * 4u, b_k);
-    for (var k = 0u; k < K; k += STAGE) {
+    // Round i loads stage i and multiplies stage i - 1, so there is one round more than stages.
+    for (var k = 0u; k < K + STAGE; k += STAGE) {
+        let next_a = transpose(load_block_a(tile.z, row + a_row * 4u, k + a_k));
+        let next_b = load_block_b(tile.z, column + b_column * 4u, k + b_k);
+        if (k > 0u) {
+            for (var j = 0u; j < STAGE; j++) {
+                let a0 = tile_a[j][y];
+                let a1 = tile_a[j][y + 8u];
+                let b0 = tile_b[j][x];
+                let b1 = tile_b[j][x + 8u];
+                c00 += outer(b0, a0);
+                c01 += outer(b1, a0);
+                c10 += outer(b0, a1);
+                c11 += outer(b1, a1);
+            }
+        }
         workgroupBarrier();
         tile_a[a_k][a_row] = next_a[0];
         tile_a[a_k + 1u][a_row] = next_a[1];
@@ -57,29 +70,22 @@ fn main(
         tile_b[b_k + 2u][b_column] = next_b[2];
         tile_b[b_k + 3u][b_column] = next_b[3];
         workgroupBarrier();
-        if (k + STAGE < K) {
-            next_a = transpose(load_block_a(tile.z, row + a_row * 4u, k + STAGE + a_k));
-            next_b = load_block_b(tile.z, column + b_column * 4u, k + STAGE + b_k);
-        }
-        for (var j = 0u; j < STAGE; j++) {
-            let a0 = tile_a[j][y];
-            let a1 = tile_a[j][y + 8u];
-            let b0 = tile_b[j][x];
-            let b1 = tile_b[j][x + 8u];
-            c00 += outer(b0, a0);
-            c01 += outer(b1, a0);
-            c10 += outer(b0, a1);
-            c11 += outer(b1, a1);
-        }
     }
 
     if (tile.z < BATCH) {
-            let low = row + y * 4u;
-        let left = column + x * 4u;
-        store_block(tile.z, low, left, c00);
-        store_block(tile.z, low, left + 32u, c01);
-        store_block(tile.z, low + 32u, left, c10);
-        store_block(tile.z, low + 32u, left + 32u, c11);
+        // One call for the four blocks: FXC would take four times as long over four.
+        for (var i = 0u; i < 4u; i++) {
+            var block = c00;
+            if (i == 1u) {
+                block = c01;
+            } else if (i == 2u) {
+                block = c10;
+            } else if (i == 3u) {
+                block = c11;
+            }
+            let low = row + y * 4u + i / 2u * 32u;
+            store_block(tile.z, low, column + x * 4u + i % 2u * 32u, block);
+        }
     }
 }
 

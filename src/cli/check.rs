@@ -90,23 +90,47 @@ fn cases(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
         devices.extend(run::variants(info.name).into_iter().map(|v| (v, gpu.preferring(v))));
         for (variant, device) in devices {
             let mut worst = Worst::default();
+            let mut beyond = None;
             for case in &chosen {
-                worst.add(&case.name, &run::case(&device, case)?);
+                match run::case(&device, case) {
+                    // Not wrong: this device can't have the kernel at all.
+                    Err(Error::Beyond(why)) => beyond = Some(why),
+                    found => worst.add(&case.name, &found?),
+                }
+            }
+            if let (Some(why), 0) = (beyond, worst.failed) {
+                not_run(args, info.name, variant, &why);
+                continue;
             }
             failed += worst.failed;
-            report(args, info.name, variant, chosen.len(), &worst);
+            report(args, info.name, variant, chosen.len(), &worst, &device);
         }
     }
     Ok(failed)
 }
 
-fn report(args: &Args, op: &str, variant: &str, cases: usize, worst: &Worst) {
+/// An op that this device's limits don't allow, in some case at least.
+fn not_run(args: &Args, op: &str, variant: &str, why: &str) {
+    if args.json {
+        say(format_args!(
+            "{}",
+            json!({"op": op, "variant": variant, "cases": 0,
+            "failed": 0, "beyond": why, "kernels_made": []})
+        ));
+    } else {
+        say(format_args!("{op:<22} {variant:<9} not on this device: {why}"));
+    }
+}
+
+/// `kernels_made` in the JSON: what ran on `device` so far, for this op or, by the chosen variants, before it.
+fn report(args: &Args, op: &str, variant: &str, cases: usize, worst: &Worst, device: &Gpu) {
     if args.json {
         say(format_args!(
             "{}",
             json!({"op": op, "variant": variant, "cases": cases, "failed": worst.failed,
                 "max_abs": worst.abs, "max_rel": worst.rel, "share_of_bound": worst.share,
-                "worst": worst.text})
+                "worst": worst.text, "kernels_made": device.kernels_made(),
+                "pipelines": device.pipelines_made()})
         ));
         return;
     }
@@ -140,7 +164,7 @@ fn files(args: &Args, gpu: &Rc<Gpu>) -> Result<usize> {
         worst.add(&name(path), &findings);
         failed += worst.failed;
         if args.json {
-            report(args, &file.op, "chosen", 1, &worst);
+            report(args, &file.op, "chosen", 1, &worst, gpu);
             continue;
         }
         let verdict = if worst.failed == 0 { "ok    " } else { "FAILED" };

@@ -4,11 +4,11 @@
 mod step;
 
 use crate::error::{Error, Result, unknown};
-use crate::gpu::adapters;
+use crate::gpu::{Limits, adapters};
 use crate::report::{Run, number};
 use crate::train::progress::say;
 use evenkeel_kernels::catalog::{self, Kernel, Made};
-use evenkeel_kernels::{Arg, Call, Caps, Constant, Cost, Launch};
+use evenkeel_kernels::{Arg, Call, Caps, Constant, Cost, Launch, ShaderModel};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -120,11 +120,12 @@ fn devices(on: Option<&str>) -> Result<Vec<(String, Caps)>> {
         return Ok(vec![found.clone()]);
     }
     let adapters = adapters();
+    let asked = Limits::asked()?;
     let chosen = match on.parse::<usize>() {
         Ok(i) => adapters.get(i),
         Err(_) => adapters.iter().find(|a| a.info.name.to_lowercase().contains(&on.to_lowercase())),
     };
-    let chosen = chosen.map(|a| vec![(a.info.name.clone(), a.caps())]);
+    let chosen = chosen.map(|a| vec![(a.info.name.clone(), a.caps(asked))]);
     chosen.ok_or_else(|| {
         let names = ["portable", "gpu", "lavapipe"].into_iter();
         let names: Vec<&str> = names.chain(adapters.iter().map(|a| a.info.name.as_str())).collect();
@@ -292,8 +293,11 @@ fn text(args: &KernelArgs, to: &str, launches: Vec<&Launch>) -> Result<()> {
                     .into_bytes(),
             ),
             "hlsl" => out.extend(
-                format!("// {name}\n{}\n", compiled.hlsl(launch.entry).map_err(shader)?)
-                    .into_bytes(),
+                format!(
+                    "// {name}\n{}\n",
+                    compiled.hlsl(launch.entry, ShaderModel::of(launch)).map_err(shader)?
+                )
+                .into_bytes(),
             ),
             _ => {
                 let words = compiled.spirv(launch.entry).map_err(shader)?;

@@ -17,6 +17,7 @@ mod train;
 mod tune;
 
 use crate::error::Result;
+use crate::gpu::Limits;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -26,6 +27,10 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Limits and features that the device is asked for: adapter (all it has), or as if it were a
+    /// lesser one: webgpu, downlevel
+    #[arg(long, global = true, value_name = "NAME")]
+    limits: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,7 +66,8 @@ enum Command {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli.command) {
+    let limited = cli.limits.as_deref().map_or(Ok(()), |name| Limits::named(name).map(Limits::ask));
+    match limited.and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("evenkeel: {e}");

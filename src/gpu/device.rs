@@ -2,10 +2,11 @@
 //! a software one) and chosen by `--device`, `EVENKEEL_DEVICE` or that order.
 
 use super::buffer::Memory;
+use super::limits::Limits;
 use super::pipeline::PipelineCache;
 use super::table;
 use crate::error::{Error, Result};
-use evenkeel_kernels::{Caps, Tuned};
+use evenkeel_kernels::{Caps, Tuned, webgpu};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,8 +23,12 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// What the adapter offers to kernels.
-    pub fn caps(&self) -> Caps {
+    /// What a device of this adapter within `limits` offers to kernels.
+    pub fn caps(&self, limits: Limits) -> Caps {
+        limits.clip(self.all_caps(), &limits.of(self.raw.limits()))
+    }
+
+    fn all_caps(&self) -> Caps {
         let features = self.raw.features();
         let limits = self.raw.limits();
         let subgroups = features.contains(wgpu::Features::SUBGROUP);
@@ -35,6 +40,7 @@ impl Adapter {
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             texels: self.info.device_type == wgpu::DeviceType::Cpu && self.reads_texels(),
             prefer: None,
             tuned: Tuned::default(),
@@ -47,11 +53,13 @@ impl Adapter {
         let format = self.raw.get_texture_format_features(wgpu::TextureFormat::Rgba32Float);
         self.raw.features().contains(wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES)
             && format.flags.contains(usable)
+            && self.raw.limits().max_storage_textures_per_shader_stage as usize
+                >= webgpu::STORAGE_TEXTURES
     }
 
-    /// The adapter's limits.
-    pub fn limits(&self) -> wgpu::Limits {
-        self.raw.limits()
+    /// The limits of a device within `limits`.
+    pub fn limits(&self, limits: Limits) -> wgpu::Limits {
+        limits.of(self.raw.limits())
     }
 
     /// The adapter's features.
@@ -70,8 +78,9 @@ pub fn adapters() -> Vec<Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // The Vulkan validation layers are for wgpu's own development; naga has validated every kernel.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    descriptor.backend_options.dx12.shader_compiler =
-        wgpu::Dx12Compiler::default_dynamic_dxc().with_env();
+    // DXC where its DLL lies beside the program, else FXC, which every Windows has: asking for DXC alone
+    // would leave a machine without the DLL without DX12.
+    descriptor.backend_options.dx12.shader_compiler = wgpu::Dx12Compiler::Auto.with_env();
     let instance = wgpu::Instance::new(descriptor);
     let backends = wgpu::Backends::PRIMARY;
     let mut found: Vec<Adapter> = pollster::block_on(instance.enumerate_adapters(backends))
@@ -207,14 +216,18 @@ fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
 }
 
 fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
-    let caps = Caps { tuned: table::load(&adapter.info)?, ..adapter.caps() };
-    let offered = adapter.raw.features();
+    let asked = Limits::asked()?;
+    let caps = Caps { tuned: table::load(&adapter.info)?, ..adapter.caps(asked) };
+    let offered = match asked {
+        Limits::Adapter => adapter.raw.features(),
+        Limits::Webgpu | Limits::Downlevel => wgpu::Features::empty(),
+    };
     let mut wanted =
         wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16 | wgpu::Features::TIMESTAMP_QUERY;
     if caps.texels {
         wanted |= wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
     }
-    let limits = adapter.raw.limits();
+    let limits = adapter.limits(asked);
     let (device, queue) = pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
         label: Some("evenkeel"),
         required_features: offered & wanted,

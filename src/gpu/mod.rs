@@ -6,6 +6,7 @@
 
 mod buffer;
 mod device;
+mod limits;
 mod pipeline;
 mod stream;
 pub mod table;
@@ -13,6 +14,7 @@ mod texels;
 
 pub use buffer::{Buffer, Memory, Slice, mib};
 pub use device::{Adapter, BUFFERS, Gpu, adapters, describe};
+pub use limits::Limits;
 pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
 pub use texels::{TexelCopy, Texels};

@@ -3,9 +3,9 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use evenkeel_kernels::{Access, Launch};
+use evenkeel_kernels::{Access, Compiled, Launch};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A compiled kernel and the layout of its bind group.
@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub access: Vec<Access>,
     /// `kernels/relu.wgsl:main`, for profiles and errors.
     pub name: String,
+    /// The launch beside its constants ([`Launch::form`]).
+    form: String,
 }
 
 /// The pipelines made so far, by kernel and constants.
@@ -47,12 +49,18 @@ impl Gpu {
         self.pipelines.borrow().made.len()
     }
 
+    /// The kernels among them, as [`Launch::form`] tells them, whatever their constants.
+    pub fn kernels_made(&self) -> BTreeSet<String> {
+        self.pipelines.borrow().made.values().map(|p| p.form.clone()).collect()
+    }
+
     fn compile(&self, launch: &Launch) -> Result<Pipeline> {
         let name = format!("{}:{}", launch.source.path, launch.entry);
         let compiled = launch
             .assemble()
             .and_then(|a| a.compile())
             .map_err(|e| Error::Shader(e.to_string()))?;
+        self.within_limits(&name, &compiled)?;
         let entries: Vec<wgpu::BindGroupLayoutEntry> = compiled
             .bindings
             .iter()
@@ -104,7 +112,29 @@ impl Gpu {
             return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
         }
         let access = compiled.bindings.iter().map(|b| b.access).collect();
-        Ok(Pipeline { raw, layout, access, name })
+        Ok(Pipeline { raw, layout, access, name, form: launch.form() })
+    }
+}
+
+impl Gpu {
+    /// A kernel that this device can't have is refused in words; `evenkeel check` tells these apart.
+    fn within_limits(&self, name: &str, compiled: &Compiled) -> Result<()> {
+        let limits = self.device.limits();
+        let buffers = limits.max_storage_buffers_per_shader_stage;
+        let (memory, most) =
+            (compiled.workgroup_bytes(), limits.max_compute_workgroup_storage_size);
+        if compiled.storage_buffers() > buffers as usize {
+            let needs = compiled.storage_buffers();
+            return Err(Error::Beyond(format!(
+                "{name} binds {needs} storage buffers; this device lets a kernel have {buffers}"
+            )));
+        }
+        if memory > u64::from(most) {
+            return Err(Error::Beyond(format!(
+                "{name} takes {memory} bytes of workgroup memory; this device has {most}"
+            )));
+        }
+        Ok(())
     }
 }
 

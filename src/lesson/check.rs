@@ -161,7 +161,7 @@ fn launch(gpu: &Gpu, exercise: &Exercise, source: Source, trial: &Trial) -> Resu
             source.path, gpu.caps.max_invocations
         )));
     }
-    let (memory, most) = (workgroup_bytes(&compiled.module), u64::from(gpu.caps.workgroup_memory));
+    let (memory, most) = (compiled.workgroup_bytes(), u64::from(gpu.caps.workgroup_memory));
     if memory > most {
         return Err(Error::Shader(format!(
             "{}: {memory} bytes of workgroup memory, and this device has {most}",
@@ -185,13 +185,6 @@ fn launch(gpu: &Gpu, exercise: &Exercise, source: Source, trial: &Trial) -> Resu
         }
     };
     Ok(launch)
-}
-
-/// Bytes of the variables in workgroup memory.
-fn workgroup_bytes(module: &naga::Module) -> u64 {
-    let shared = |v: &&naga::GlobalVariable| v.space == naga::AddressSpace::WorkGroup;
-    let variables = module.global_variables.iter().map(|(_, v)| v).filter(shared);
-    variables.map(|v| u64::from(module.types[v.ty].inner.size(module.to_ctx()))).sum()
 }
 
 /// The inputs declared by `#input`, which the device may read as texels.

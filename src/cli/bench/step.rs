@@ -212,6 +212,7 @@ fn as_json(gpu: &Gpu, spec: &StepSpec, plan: bool, found: &Measured) -> Value {
         "unshared_bytes": found.stats.unshared,
         "peak_bytes": found.peak_bytes,
         "kernels": groups(group(&found.launches, by_kernel)),
+        "kernels_made": gpu.kernels_made(),
         "ops": groups(group(&found.launches, by_op)),
     });
     if plan {
