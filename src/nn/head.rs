@@ -23,7 +23,7 @@ pub fn in_head(name: &str) -> bool {
     name.split('.').any(|part| part == HEAD)
 }
 
-/// Whether it is one of [`HEAD_SCALES`], of any expert.
+/// Whether it is one of the factors that LWS and DisAlign learn on top of a classifier, of any expert.
 pub fn in_head_scales(name: &str) -> bool {
     HEAD_SCALES.iter().any(|scale| {
         name.strip_suffix(scale).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
