@@ -41,7 +41,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         data: Some(photos.display().to_string()),
         imbalance: Some("1".into()),
         batch_size: Some("8".into()),
-        epochs: Some("3".into()),
+        epochs: Some("8".into()),
         ..Overrides::default()
     })?;
     let out = place.join("run");
