@@ -9,7 +9,6 @@ use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{Augment, Config, StartHead};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
-use super::features;
 use super::feed::Feed;
 use super::fingerprint::Fingerprint;
 use super::inside::{Inside, Watch};
@@ -18,7 +17,7 @@ use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
-use super::{parts, policy, post, trace};
+use super::{parts, policy, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -414,13 +413,6 @@ impl<'a> Trainer<'a> {
         self.save()
     }
 
-    /// What the recipe does to the classifier after training.
-    fn edit_head(&mut self) -> Result<()> {
-        let set = (&self.train, self.splits.train.labels.as_slice());
-        let batch = self.config.train.batch_size;
-        post::edit(&mut self.session, &self.config.model, &self.splits.counts, set, batch)
-    }
-
     fn inside(&self) -> Result<Inside> {
         let Session { model, params, .. } = &self.session;
         Ok(self.watch.inside(model, &params.export(false)?, &params.export_gradients()?))
@@ -433,13 +425,6 @@ impl<'a> Trainer<'a> {
             confusion.add(*truth as usize, *p as usize)?;
         }
         Ok(confusion)
-    }
-
-    fn measure_features(&mut self) -> Result<()> {
-        let (set, batch) = ((&self.splits.test, &self.test), self.config.train.batch_size);
-        let counts = &self.about.counts;
-        features::measure(&mut self.session, set, counts, (batch, self.at.step), &[])?
-            .save(self.run.path())
     }
 
     fn save(&mut self) -> Result<()> {

@@ -1,5 +1,5 @@
-//! What a finished run leaves beside its parameters: a temperature in its checkpoints, so that
-//! `predict` gives calibrated probabilities, and the model card.
+//! What the end of a run does: the recipe's change to the classifier, feature strengths, a temperature in
+//! its checkpoints, so that `predict` gives calibrated probabilities, and the model card.
 //!
 //! Logits of the held-out images (else of the test images) → temperature → `last.safetensors`; the same
 //! with the parameters of the best epoch → `best.safetensors`; test results → `model-card.md`. All of it
@@ -7,6 +7,7 @@
 
 use super::super::calibration::{Calibration, FittedOn, Logits, META};
 use super::super::card::Card;
+use super::super::{features, post};
 use super::*;
 use crate::train::atomic::write_atomic;
 
@@ -14,6 +15,21 @@ use crate::train::atomic::write_atomic;
 pub(super) type Fitted = std::result::Result<Calibration, String>;
 
 impl Trainer<'_> {
+    /// What the recipe does to the classifier after training.
+    pub(super) fn edit_head(&mut self) -> Result<()> {
+        let set = (&self.train, self.splits.train.labels.as_slice());
+        let batch = self.config.train.batch_size;
+        post::edit(&mut self.session, &self.config.model, &self.splits.counts, set, batch)
+    }
+
+    /// How strong frequent and rare classes' features are, for the report.
+    pub(super) fn measure_features(&mut self) -> Result<()> {
+        let (set, batch) = ((&self.splits.test, &self.test), self.config.train.batch_size);
+        let counts = &self.about.counts;
+        features::measure(&mut self.session, set, counts, (batch, self.at.step), &[])?
+            .save(self.run.path())
+    }
+
     /// Calibrates both checkpoints and writes the card.
     pub(super) fn finish(&mut self) -> Result<Fitted> {
         let (batch, classes) = (self.config.train.batch_size, self.about.classes.len());
