@@ -1,8 +1,12 @@
 //! The command line as its user meets it: what the commands print, and what they say to bad input.
 
+#[path = "common/command.rs"]
+mod command;
+
+use command::{Ran, command, evenkeel, finish};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
@@ -19,54 +23,6 @@ const TINY: [&str; 10] = [
     "--epochs",
     "1",
 ];
-
-/// What a finished command left.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    /// The command succeeded.
-    fn fine(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
-        self
-    }
-
-    /// The command ended with `code` and said each of `words`.
-    fn failed(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "`{word}` is not in: {}", self.err);
-        }
-    }
-
-    /// Every line of stdout, which is JSON.
-    fn lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        self.out.lines().map(parse).collect()
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-    command.args(args).env_remove("EVENKEEL_DEVICE").stdin(Stdio::null());
-    command
-}
-
-fn finish(mut command: Command) -> Ran {
-    let output = command.output().expect("the program starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let ran =
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) };
-    assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    ran
-}
-
-fn evenkeel(args: &[&str]) -> Ran {
-    finish(command(args))
-}
 
 /// `train` of [`TINY`] into a new folder, with more flags.
 fn train(more: &[&str]) -> Ran {

@@ -1,50 +1,15 @@
 //! A folder of photos, from the tree to calibrated probabilities and the model card, as its owner
 //! meets it; and what is said of trees that are none.
 
+#[path = "common/command.rs"]
+mod command;
+
+use command::evenkeel;
 use evenkeel::train::calibration::{BINS, Calibration};
 use evenkeel::train::checkpoint::{Checkpoint, TensorData};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
-
-/// What a finished command left.
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn fine(self) -> Self {
-        assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
-        self
-    }
-
-    fn failed(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
-        for word in words {
-            assert!(self.err.contains(word), "`{word}` is not in: {}", self.err);
-        }
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        self.out.lines().map(parse).collect()
-    }
-}
-
-fn evenkeel(args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-    command.args(args).env_remove("EVENKEEL_DEVICE").stdin(Stdio::null());
-    let output = command.output().expect("the program starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let ran =
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) };
-    assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    ran
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
