@@ -28,8 +28,18 @@ fn published(row: &Row) -> String {
 
 /// The table for people, accuracies in percent.
 pub fn text(rows: &[Row]) -> String {
-    let head = ["recipe", "seeds", "overall", "many", "medium", "few", "images/s", "published"]
-        .map(String::from);
+    let head = [
+        "recipe",
+        "seeds",
+        "overall",
+        "many",
+        "medium",
+        "few",
+        "rarest third",
+        "images/s",
+        "published",
+    ]
+    .map(String::from);
     let mut lines = vec![head.to_vec()];
     for row in rows {
         lines.push(vec![
@@ -39,6 +49,7 @@ pub fn text(rows: &[Row]) -> String {
             percent(row.many),
             percent(row.medium),
             percent(row.few),
+            percent(row.rarest),
             rate(row),
             published(row),
         ]);
@@ -82,6 +93,8 @@ fn csv(rows: &[Row]) -> Result<String> {
         "medium_std",
         "few",
         "few_std",
+        "rarest_third",
+        "rarest_third_std",
         "images_per_second",
         "published_percent",
         "source",
@@ -90,7 +103,7 @@ fn csv(rows: &[Row]) -> Result<String> {
     .map_err(|e| failed(&e))?;
     for row in rows {
         let mut record = vec![row.recipe.clone(), row.seeds.len().to_string()];
-        for spread in [row.overall, row.many, row.medium, row.few] {
+        for spread in [row.overall, row.many, row.medium, row.few, row.rarest] {
             record.push(spread.map_or(String::new(), |s| s.mean.to_string()));
             record.push(spread.and_then(|s| s.std).map_or(String::new(), |s| s.to_string()));
         }
@@ -115,10 +128,10 @@ fn page(rows: &[Row]) -> String {
             }
             body {
                 h1 { "Recipes beside each other" }
-                p.soft { "Accuracy on the test set in percent, mean ± standard deviation over the seeds, of the last epoch. Many: classes of more than 100 training images; medium: 20 to 100; few: fewer. Published numbers are others' and have the setting of their source." }
+                p.soft { "Accuracy on the test set in percent, mean ± standard deviation over the seeds, of the last epoch. Many: classes of more than 100 training images; medium: 20 to 100; few: fewer; rarest third: the third of the classes with the fewest. Published numbers are others' and have the setting of their source." }
                 div.scroll { table {
                     thead { tr {
-                        @for h in ["method", "seeds", "overall", "many", "medium", "few", "images/s", "published"] { th { (h) } }
+                        @for h in ["method", "seeds", "overall", "many", "medium", "few", "rarest third", "images/s", "published"] { th { (h) } }
                     } }
                     tbody { @for row in rows { tr {
                         td title=(row.method.paper) { (row.method.title) br; span.soft { (row.recipe) } }
@@ -127,6 +140,7 @@ fn page(rows: &[Row]) -> String {
                         td { (percent(row.many)) }
                         td { (percent(row.medium)) }
                         td { (percent(row.few)) }
+                        td { (percent(row.rarest)) }
                         td { (rate(row)) }
                         td title=(row.source) { (published(row)) }
                     } } }
@@ -159,6 +173,7 @@ mod tests {
             many: None,
             medium: None,
             few: None,
+            rarest: None,
             images_per_second: None,
             published: Some(71.95),
             source: "a, \"list\"".into(),

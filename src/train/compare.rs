@@ -4,6 +4,8 @@
 //! (`evenkeel train`), one at a time on each device → the runs' own `metrics.jsonl` → [`Row`]s of mean and
 //! standard deviation. A finished run is used as it is, one that was broken off is gone on with.
 
+use super::about::About;
+use super::checkpoint::Checkpoint;
 use super::config::{Config, KEYS, Overrides};
 use super::recipes::{self, Method};
 use super::run_dir::read_metrics;
@@ -276,6 +278,8 @@ pub struct Row {
     pub medium: Option<Spread>,
     /// Of fewer.
     pub few: Option<Spread>,
+    /// Over the third of the classes with the fewest training images: on CIFAR-10-LT no class is few-shot.
+    pub rarest: Option<Spread>,
     /// Training images a second in the last epoch.
     pub images_per_second: Option<Spread>,
     /// Published accuracy in percent.
@@ -296,6 +300,7 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
         .map(|name| {
             let mut seeds = Vec::new();
             let mut last: Vec<Value> = Vec::new();
+            let mut rarest = Vec::new();
             let mut differs = Vec::new();
             for job in jobs.iter().filter(|j| j.recipe == *name) {
                 differs = differences(name, &job.config)?;
@@ -306,6 +311,7 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
                 };
                 if let Some(row) = row.filter(|r| r["epoch"].as_u64() == Some(epochs - 1)) {
                     seeds.push(job.seed);
+                    rarest.extend(rarest_third(&job.folder, &row)?);
                     last.push(row);
                 }
             }
@@ -324,6 +330,7 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
                 many: of("/test/many"),
                 medium: of("/test/medium"),
                 few: of("/test/few"),
+                rarest: Spread::of(&rarest),
                 images_per_second: of("/images_per_second"),
                 published: method.published,
                 source: method.source.clone(),
@@ -333,6 +340,22 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
             })
         })
         .collect()
+}
+
+/// The mean accuracy over the third of the classes (rounded down, at least one) with the fewest training
+/// images, of a run's last row.
+fn rarest_third(folder: &Path, row: &Value) -> Result<Option<f64>> {
+    let path = stages::last_checkpoint(folder);
+    let file = Checkpoint::load(&path)?;
+    let about = file.meta.get("about").map(|text| serde_json::from_str::<About>(text));
+    let Some(Ok(about)) = about else { return Err(Error::data(&path, "describes no network")) };
+    let Some(accuracies) = row["test"]["per_class"].as_array() else { return Ok(None) };
+    let mut classes: Vec<usize> = (0..about.counts.len().min(accuracies.len())).collect();
+    // Of equal counts the later classes are the rarer ones.
+    classes.sort_by_key(|c| (about.counts[*c], std::cmp::Reverse(*c)));
+    classes.truncate((classes.len() / 3).max(1));
+    let found: Vec<f64> = classes.iter().filter_map(|c| accuracies[*c].as_f64()).collect();
+    Ok(Spread::of(&found).map(|s| s.mean))
 }
 
 #[cfg(test)]
