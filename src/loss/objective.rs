@@ -174,12 +174,7 @@ impl Objective {
     /// # Errors
     /// Shapes that do not fit.
     pub fn of_all(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
-        let losses: Vec<Tensor> = each
-            .iter()
-            .map(|z| self.of(z, labels))
-            .chain(self.diversity(each).transpose())
-            .collect::<Result<_>>()?;
-        ops::sum_of(&losses)
+        self.with_diversity(self.sum(each, labels)?, each)
     }
 
     /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\], and the diversity of several classifiers.
@@ -192,14 +187,20 @@ impl Objective {
         [labels, others]: [&Tensor; 2],
         share: &Tensor,
     ) -> Result<Tensor> {
-        let sum = |labels: &Tensor| -> Result<Tensor> {
-            let losses: Vec<Tensor> =
-                each.iter().map(|z| self.of(z, labels)).collect::<Result<_>>()?;
-            ops::sum_of(&losses)
-        };
-        let own = ops::binary("mul", &sum(labels)?, share)?;
+        let own = ops::binary("mul", &self.sum(each, labels)?, share)?;
         let rest = ops::binary("sub", &ops::fill(&self.gpu, [1], 1.0), share)?;
-        let loss = ops::binary("add", &own, &ops::binary("mul", &sum(others)?, &rest)?)?;
+        let others = ops::binary("mul", &self.sum(each, others)?, &rest)?;
+        self.with_diversity(ops::binary("add", &own, &others)?, each)
+    }
+
+    /// Σ_e L(z_e).
+    fn sum(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
+        let losses: Vec<Tensor> = each.iter().map(|z| self.of(z, labels)).collect::<Result<_>>()?;
+        ops::sum_of(&losses)
+    }
+
+    /// A loss and the diversity, if there is one.
+    fn with_diversity(&self, loss: Tensor, each: &[Tensor]) -> Result<Tensor> {
         match self.diversity(each)? {
             Some(diversity) => ops::binary("add", &loss, &diversity),
             None => Ok(loss),
@@ -211,9 +212,7 @@ impl Objective {
         let Some([inverse, square]) = &self.temperatures else { return Ok(None) };
         let mul = |a: &Tensor, b: &Tensor| ops::binary("mul", a, b);
         let n = each[0].dims()[0];
-        let mean =
-            mul(&ops::sum_of(each)?, &ops::fill(&self.gpu, [1, 1], 1.0 / each.len() as f32))?;
-        let log_mean = ops::detach(&ops::log_softmax(&mul(&mean, inverse)?)?);
+        let log_mean = ops::detach(&ops::log_softmax(&mul(&ops::mean_of(each)?, inverse)?)?);
         let p = ops::unary("exp", &log_mean)?;
         let parts: Vec<Tensor> = each
             .iter()

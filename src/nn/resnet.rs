@@ -131,7 +131,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        mean_of(&self.each(scope, x)?)
+        ops::mean_of(&self.each(scope, x)?)
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4], and
@@ -149,7 +149,7 @@ impl ResNet {
             .zip(&maps)
             .map(|(b, maps)| b.classify(scope, maps))
             .collect::<Result<_>>()?;
-        Ok([maps[0].clone(), mean_of(&logits)?])
+        Ok([maps[0].clone(), ops::mean_of(&logits)?])
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU.
@@ -188,18 +188,6 @@ impl ResNet {
 
 fn norms_of(blocks: &[Block]) -> impl Iterator<Item = &BatchNorm> {
     blocks.iter().flat_map(|b| [&b.bn1, &b.bn2])
-}
-
-/// The mean of tensors of one shape.
-///
-/// # Errors
-/// None given, or shapes that differ.
-pub fn mean_of(parts: &[Tensor]) -> Result<Tensor> {
-    let sum = ops::sum_of(parts)?;
-    match parts.len() {
-        1 => Ok(sum),
-        n => ops::binary("mul", &sum, &ops::fill(sum.gpu(), [1, 1], 1.0 / n as f32)),
-    }
 }
 
 impl Branch {

@@ -89,6 +89,18 @@ pub fn sum_of(parts: &[Tensor]) -> Result<Tensor> {
     sum_of(&left)
 }
 
+/// The mean of tensors of one shape.
+///
+/// # Errors
+/// None given, or shapes that differ.
+pub fn mean_of(parts: &[Tensor]) -> Result<Tensor> {
+    let sum = sum_of(parts)?;
+    match parts.len() {
+        1 => Ok(sum),
+        n => binary("mul", &sum, &fill(sum.gpu(), [1, 1], 1.0 / n as f32)),
+    }
+}
+
 /// Inputs one launch of `sum_n` adds.
 const MOST: usize = 6;
 

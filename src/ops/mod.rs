@@ -23,7 +23,7 @@ pub use batchnorm::{Affine, BatchNormed, Normalization, batch_norm_eval, batch_n
 pub use conv2d::{Conv2dOptions, conv2d};
 pub use detach::detach;
 pub(crate) use elementwise::copy_program;
-pub use elementwise::{binary, expand, fill, sum_of, unary};
+pub use elementwise::{binary, expand, fill, mean_of, sum_of, unary};
 pub use matmul::{linear, matmul};
 pub use mix::{MixedBatch, mix};
 pub use noise::{Noise, noise};

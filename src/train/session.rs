@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
 use crate::loss::{Objective, ObjectiveSpec};
-use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec, mean_of};
+use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
 use crate::ops::{self, Changes, Normalized, Policy};
 use crate::optim::{Sgd, SgdOptions};
 use crate::tensor::Tensor;
@@ -108,7 +108,7 @@ impl Session {
                 None => self.objective.of_all(&each, &labels)?,
                 Some(m) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
             };
-            let logits = mean_of(&each)?;
+            let logits = ops::mean_of(&each)?;
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
             work.effect(predict(&self.gpu, &logits, set.predictions()));
@@ -171,17 +171,12 @@ impl Session {
     /// What planning or the device reports.
     pub fn logits(&mut self, set: &DeviceSet, batch_size: usize) -> Result<Vec<f32>> {
         let mut all = Vec::new();
-        for first in (0..set.len()).step_by(batch_size) {
-            let n = batch_size.min(set.len() - first);
-            let scope = Scope::new(&self.params, Mode::Eval);
-            let (x, _) = set.batch(n)?;
-            let logits = self.model.forward(&scope, &x)?;
-            let mut work = Work::new();
-            work.keep(&logits);
-            let plan = Plan::build(&mut self.workspace, work)?;
-            plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
-            all.extend(plan.read::<f32>(&logits)?);
-        }
+        let forward =
+            |model: &ResNet, scope: &Scope<'_>, x: &Tensor| model.forward(scope, x).map(|z| [z]);
+        self.each_batch(set, set.len(), batch_size, forward, |_, plan, [logits]| {
+            all.extend(plan.read::<f32>(logits)?);
+            Ok(())
+        })?;
         Ok(all)
     }
 
@@ -197,21 +192,41 @@ impl Session {
         batch_size: usize,
         mut take: impl FnMut(usize, &[f32], &[f32], [usize; 2]),
     ) -> Result<()> {
-        let mut made: Option<(usize, Plan, [Tensor; 2])> = None;
+        self.each_batch(set, count, batch_size, ResNet::maps_and_logits, |first, plan, values| {
+            let [maps, logits] = values;
+            let [_, _, h, w] = *maps.dims() else { return Err(lost_plan()) };
+            take(first, &plan.read(maps)?, &plan.read(logits)?, [h, w]);
+            Ok(())
+        })
+    }
+
+    /// Evaluates what `forward` makes of the first `count` images of `set`'s order, batch by batch, and gives
+    /// `take` the position of each batch's first image with the plan that holds the values. Batches of one
+    /// size share a plan.
+    fn each_batch<const K: usize>(
+        &mut self,
+        set: &DeviceSet,
+        count: usize,
+        batch_size: usize,
+        forward: impl Fn(&ResNet, &Scope<'_>, &Tensor) -> Result<[Tensor; K]>,
+        mut take: impl FnMut(usize, &Plan, &[Tensor; K]) -> Result<()>,
+    ) -> Result<()> {
+        let mut made: Option<(usize, Plan, [Tensor; K])> = None;
         for first in (0..count).step_by(batch_size.max(1)) {
             let n = batch_size.min(count - first);
             if made.as_ref().is_none_or(|(size, ..)| *size != n) {
                 let scope = Scope::new(&self.params, Mode::Eval);
                 let (x, _) = set.batch(n)?;
-                let [maps, logits] = self.model.maps_and_logits(&scope, &x)?;
+                let values = forward(&self.model, &scope, &x)?;
                 let mut work = Work::new();
-                work.keep(&maps).keep(&logits);
-                made = Some((n, Plan::build(&mut self.workspace, work)?, [maps, logits]));
+                for value in &values {
+                    work.keep(value);
+                }
+                made = Some((n, Plan::build(&mut self.workspace, work)?, values));
             }
-            if let Some((_, plan, [maps, logits])) = &made {
+            if let Some((_, plan, values)) = &made {
                 plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
-                let [_, _, h, w] = *maps.dims() else { return Err(lost_plan()) };
-                take(first, &plan.read(maps)?, &plan.read(logits)?, [h, w]);
+                take(first, plan, values)?;
             }
         }
         Ok(())
