@@ -111,10 +111,11 @@ impl Caps {
         *preferred.or_else(|| self.tuned.get(key).and_then(called)).unwrap_or(&offered[0])
     }
 
-    /// The one subgroup size the driver will use, where that is known.
-    pub fn fixed_subgroup(&self) -> Option<u32> {
-        (self.subgroups && self.subgroup_size.0 == self.subgroup_size.1)
-            .then_some(self.subgroup_size.0)
+    /// Whether a workgroup of 8 invocations lies in one subgroup, whichever size the driver chooses:
+    /// kernels that hand values around by shuffles are such workgroups. In larger subgroups the
+    /// other lanes idle, and what is shuffled from them is not used.
+    pub fn shuffles_among_8(&self) -> bool {
+        self.subgroups && self.subgroup_size.0 >= 8
     }
 }
 
@@ -167,6 +168,9 @@ pub struct Launch {
     pub f16: bool,
     /// The inputs (`#input` lines) that are read as texels.
     pub texels: Vec<&'static str>,
+    /// The grid is run piece by piece ([`crate::pieces`]); a uniform in bind group 1 holds the
+    /// piece's place and the whole grid.
+    pub in_pieces: bool,
 }
 
 /// Texels in a row of the texture that [`Launch::texels`] reads: element i of an input is texel
@@ -186,6 +190,7 @@ impl Launch {
             subgroups: false,
             f16: false,
             texels: Vec::new(),
+            in_pieces: false,
         }
     }
 
@@ -241,8 +246,12 @@ impl Launch {
         if !parts.is_empty() {
             form = format!("{form} ({})", parts.join(", "));
         }
-        let features =
-            [(self.subgroups, "subgroups"), (self.f16, "f16"), (!self.texels.is_empty(), "texels")];
+        let features = [
+            (self.subgroups, "subgroups"),
+            (self.f16, "f16"),
+            (!self.texels.is_empty(), "texels"),
+            (self.in_pieces, "pieces"),
+        ];
         for (_, feature) in features.iter().filter(|(needed, _)| *needed) {
             form = format!("{form} +{feature}");
         }

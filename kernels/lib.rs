@@ -43,6 +43,7 @@ pub mod limits;
 pub mod matmul;
 pub mod offers;
 pub mod optim;
+pub mod pieces;
 pub mod pool;
 pub mod reduce;
 pub mod shortcut;

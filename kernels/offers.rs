@@ -93,7 +93,7 @@ fn offer<V: Copy + PartialEq>(
     let without = all.iter().filter(|v| !offered.contains(v));
     let lacking = without.map(|v| {
         let reason = if needs_subgroups(*v) {
-            format!("needs subgroups of exactly 8, the device has {}", subgroups(caps))
+            format!("needs subgroups of 8 or more, the device has {}", subgroups(caps))
         } else {
             "not for this shape".to_string()
         };

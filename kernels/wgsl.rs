@@ -7,6 +7,7 @@
 //! texture does not know it, so with texels the argument is bound once more, as a buffer at 3.
 
 use crate::launch::{Constant, Launch, Source, TEXEL_ROW};
+use crate::pieces;
 use std::fmt::Write as _;
 
 /// A WGSL file that does not assemble, parse or validate.
@@ -71,7 +72,7 @@ pub struct Compiled {
     pub module: naga::Module,
     /// naga's analysis of it.
     pub info: naga::valid::ModuleInfo,
-    /// The bindings, by index.
+    /// The bindings of group 0, by index.
     pub bindings: Vec<Binding>,
     /// Workgroup size in x, y, z.
     pub workgroup_size: [u32; 3],
@@ -99,6 +100,10 @@ pub(crate) fn assemble(launch: &Launch) -> Result<Assembled, ShaderError> {
         out.line(&text, "(constants)", 0);
     }
     include(&mut out, launch, launch.source, &mut Vec::new())?;
+    if launch.in_pieces {
+        out.text = pieces::shift(&out.text, launch.entry, launch.source.path)?;
+        out.line(pieces::DECLARATION, "(pieces)", 0);
+    }
     Ok(out)
 }
 
@@ -232,7 +237,7 @@ fn bindings(module: &naga::Module) -> Vec<Binding> {
         .global_variables
         .iter()
         .filter_map(|(_, v)| {
-            let index = v.binding?.binding;
+            let index = v.binding.filter(|b| b.group == 0)?.binding;
             let access = match v.space {
                 naga::AddressSpace::Uniform => Access::Uniform,
                 naga::AddressSpace::Handle => Access::Texels,

@@ -1,1 +1,1 @@
-// Subgroup helpers for kernels whose workgroup is one subgroup of 8 lanes.
+// Subgroup helpers for kernels whose workgroup is 8 lanes of one subgroup.

@@ -8,7 +8,7 @@ mod run;
 use evenkeel::check::golden::made_record;
 use evenkeel::check::run as run_check;
 use evenkeel::data::{self, DataSpec};
-use evenkeel::gpu::{Gpu, StepUniform};
+use evenkeel::gpu::{Gpu, StepUniform, Watchdog};
 use evenkeel::graph::{evaluate, grad};
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
@@ -236,6 +236,15 @@ fn fused_and_unfused_steps_have_the_same_losses() {
             assert!(a.is_finite() && (a - b).abs() <= 1e-5 * b.abs(), "{fused:?} {unfused:?}");
         }
     }
+}
+
+#[test]
+fn steps_cut_up_for_a_watchdog_have_the_same_losses() {
+    let gpu = common::gpu();
+    let cut = gpu.watched_by(Watchdog { seconds: 1e-4 });
+    let whole = first_losses(&gpu, NormKind::Nbn, Head::Linear, true);
+    assert_eq!(first_losses(&cut, NormKind::Nbn, Head::Linear, true), whole);
+    assert!(cut.kernels_made().iter().filter(|form| form.ends_with("+pieces")).count() > 10);
 }
 
 #[test]

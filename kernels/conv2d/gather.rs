@@ -1,4 +1,4 @@
-//! Any shape on subgroups of 8 (`gather.wgsl`, `gather_weights.wgsl`).
+//! Any shape among 8 lanes of a subgroup (`gather.wgsl`, `gather_weights.wgsl`).
 
 use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, split, words};
 use crate::{Arg, Caps, Launch, Program, Source};

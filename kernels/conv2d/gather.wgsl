@@ -5,7 +5,7 @@
 //
 // Backward-data runs phase by phase (phases.wgsl).
 //
-// Mapping: a workgroup is one subgroup of 8 lanes. A lane computes 4 neighbouring positions (i, j..j+3)
+// Mapping: a workgroup is 8 lanes of one subgroup. A lane computes 4 neighbouring positions (i, j..j+3)
 // of a phase for C channels; for each tap and input channel it gathers 4 pixels, the subgroup loads
 // the C weights, different ones in each lane, and broadcasts them by shuffles.
 // Grid: x, y: workgroups over units of 4 positions, folded; z: phase, group, block of C channels.

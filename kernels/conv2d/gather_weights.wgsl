@@ -2,7 +2,7 @@
 //
 //   dw[co,ci,kh,kw] = sum over n,oh,ow of dy[n,co,oh,ow] * x[n, ci, oh*SH+kh*DH-PH, ow*SW+kw*DW-PW]
 //
-// Mapping: a workgroup is one subgroup of 8 lanes that computes 32 output channels x 32 taps k, where
+// Mapping: a workgroup is 8 lanes of one subgroup that computes 32 output channels x 32 taps k, where
 // k counts (ci, kh, kw) of a group; a lane owns 4 of the taps: 32 x 4 sums. For each 4 neighbouring
 // positions of dy it gathers 4 x 4 pixels of x; the subgroup loads the 32 quads of dy, different
 // ones in each lane, and broadcasts them by shuffles.

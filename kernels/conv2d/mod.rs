@@ -56,9 +56,9 @@ pub enum Variant {
     Direct,
     /// Implicit GEMM in workgroup tiles: portable, any shape, made for real GPUs.
     Tiled,
-    /// 3x3 with stride 1 or 2 on subgroups of 8: rows of pixels in lanes, weights by shuffle.
+    /// 3x3 with stride 1 or 2 among 8 lanes of a subgroup: rows of pixels in lanes, weights by shuffle.
     Rows,
-    /// Any shape on subgroups of 8: pixels gathered one by one, weights by shuffle.
+    /// Any shape among 8 lanes of a subgroup: pixels gathered one by one, weights by shuffle.
     Gather,
 }
 
@@ -118,7 +118,7 @@ impl Conv2d {
 pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Variant> {
     let _ = direction;
     let mut found = Vec::new();
-    if caps.fixed_subgroup() == Some(8) {
+    if caps.shuffles_among_8() {
         if rows::fits(shape) {
             found.push(Variant::Rows);
         }

@@ -1,4 +1,4 @@
-//! 3x3 with stride 1 or 2 on subgroups of 8 (`rows.wgsl`, `rows_up.wgsl`, `weights_rows.wgsl`).
+//! 3x3 with stride 1 or 2 among 8 lanes of a subgroup (`rows.wgsl`, `rows_up.wgsl`, `weights_rows.wgsl`).
 
 use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, words};
 use crate::{Arg, Caps, Launch, Program, Source};

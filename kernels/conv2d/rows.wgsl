@@ -4,7 +4,7 @@
 //
 // (backward-data with stride 1 is this with flipped, transposed weights.)
 //
-// Mapping: a workgroup is one subgroup of 8 lanes. A lane computes a unit of R rows x 4 columns of y
+// Mapping: a workgroup is 8 lanes of one subgroup. A lane computes a unit of R rows x 4 columns of y
 // for C = 8 output channels: R*C vec4 accumulators. For each input channel it loads the rows of x under
 // its unit and takes the pixels to the left and right from the lanes beside it; where a subgroup
 // holds several bands of units, rows above and below come from other lanes too. The C*9 weights

@@ -6,7 +6,7 @@
 //   dx[2i+1,2j]   = sum over co of  w01*dy[i+1,j]   + w21*dy[i,j]
 //   dx[2i+1,2j+1] = sum over co of  w00*dy[i+1,j+1] + w02*dy[i+1,j] + w20*dy[i,j+1] + w22*dy[i,j]
 //
-// Mapping: a workgroup is one subgroup of 8 lanes. A lane takes 4 neighbouring positions (i, j..j+3)
+// Mapping: a workgroup is 8 lanes of one subgroup. A lane takes 4 neighbouring positions (i, j..j+3)
 // of dy and computes 2 rows x 8 columns of dx for C = 16 channels: 4*C vec4 accumulators. For each
 // channel of dy it loads two quads (the pixel to the right comes from the next lane); the weights
 // are loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.

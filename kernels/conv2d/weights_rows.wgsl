@@ -2,7 +2,7 @@
 //
 //   dw[co,ci,kh,kw] = sum over n,oh,ow of dy[n,co,oh,ow] * x[n, ci, oh*STRIDE+kh-1, ow*STRIDE+kw-1]
 //
-// Mapping: a workgroup is one subgroup of 8 lanes. A lane owns one input channel; the subgroup owns
+// Mapping: a workgroup is 8 lanes of one subgroup. A lane owns one input channel; the subgroup owns
 // C = 16 output channels, so a lane accumulates 16 x 9 sums and nothing is ever added across lanes.
 // The work is cut into strips, 8 columns of dy wide, and goes down a strip row by row: the lane loads
 // the new rows of its channel of x and keeps those that the next row of dy needs again; the

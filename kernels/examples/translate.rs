@@ -6,7 +6,7 @@
 
 use evenkeel_kernels::{Launch, ShaderModel, Source, census};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 type Failure = Box<dyn std::error::Error>;
@@ -22,19 +22,23 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The census, each text once, with the devices that launch it.
+/// The census, each text once, with the devices that launch it; and each kernel once in pieces.
 fn every_kernel(folder: &Path) -> Result<Value, Failure> {
     let mut index: Vec<Map<String, Value>> = Vec::new();
     let mut known: HashMap<(String, &str), usize> = HashMap::new();
+    let mut cut = HashSet::new();
     for all in census::all() {
         for (what, program) in &all.programs {
-            for call in &program.calls {
-                let launch = &call.launch;
+            let whole = program.calls.iter().map(|call| call.launch.clone());
+            let pieces = whole.clone().map(|launch| Launch { in_pieces: true, ..launch });
+            let pieces: Vec<Launch> =
+                pieces.filter(|l| l.grid != [1, 1, 1] && cut.insert(l.form())).collect();
+            for launch in whole.chain(pieces) {
                 let text = launch.assemble()?.text;
                 let next = index.len();
                 let at = *known.entry((text, launch.entry)).or_insert(next);
                 if at == next {
-                    index.push(write(folder, at, launch, what)?);
+                    index.push(write(folder, at, &launch, what)?);
                 }
                 if let Some(Value::Array(devices)) = index[at].get_mut("devices") {
                     let device = Value::from(all.device);

@@ -62,7 +62,7 @@ pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
         (false, true) => vec![Variant::Naive, Variant::Tiled, Variant::Register],
         (false, false) => vec![Variant::Tiled, Variant::Register, Variant::Naive],
     };
-    if caps.fixed_subgroup() == Some(8) {
+    if caps.shuffles_among_8() {
         // Rearranging pays where rows of a large stride crowd into few cache sets, or for lone elements.
         let pack = if vec4_operands(p) { 1 << 29 } else { 1 << 23 };
         let first = if work < pack || p.m < 64 || p.n < 64 {
@@ -70,7 +70,9 @@ pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
         } else {
             [Variant::Packed, Variant::Subgroup]
         };
-        found.splice(0..0, first);
+        // Made for software devices; others only check and tune them.
+        let at = if caps.software { 0 } else { found.len() };
+        found.splice(at..at, first);
     }
     found
 }

@@ -1,4 +1,4 @@
-// C[batch, m, n] = A B (+ bias): 32 x 32 tiles, one subgroup of 8 lanes each, operands handed around by
+// C[batch, m, n] = A B (+ bias): 32 x 32 tiles, 8 lanes of one subgroup each, operands handed around by
 // shuffles. For CPU devices, where a load costs as much as 60 multiply-adds and a shuffle as one.
 //
 // Mapping: lane l has columns 4 l .. 4 l + 3 of the tile and all of its 32 rows. In each four steps of k

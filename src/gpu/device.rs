@@ -5,6 +5,7 @@ use super::buffer::Memory;
 use super::limits::Limits;
 use super::pipeline::PipelineCache;
 use super::table;
+use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
 use evenkeel_kernels::{Caps, Tuned, webgpu};
 use std::cell::RefCell;
@@ -113,6 +114,7 @@ pub struct Gpu {
     pub caps: Caps,
     failed: Arc<Mutex<Option<String>>>,
     pub(super) in_flight: RefCell<VecDeque<wgpu::SubmissionIndex>>,
+    pub(super) watchdog: Watchdog,
     /// Timestamp queries are available.
     pub timestamps: bool,
 }
@@ -162,15 +164,20 @@ impl Gpu {
     /// no input as texels.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
         let texels = self.caps.texels && variant != BUFFERS;
-        self.with_caps(Caps { prefer: Some(variant), texels, ..self.caps.clone() })
+        self.with(Caps { prefer: Some(variant), texels, ..self.caps.clone() }, self.watchdog)
     }
 
     /// The same device, choosing variants by no table but `tuned`.
     pub fn tuned_by(&self, tuned: Tuned) -> Rc<Gpu> {
-        self.with_caps(Caps { tuned, ..self.caps.clone() })
+        self.with(Caps { tuned, ..self.caps.clone() }, self.watchdog)
     }
 
-    fn with_caps(&self, caps: Caps) -> Rc<Gpu> {
+    /// The same device, kept busy at once for no longer than `watchdog` says.
+    pub fn watched_by(&self, watchdog: Watchdog) -> Rc<Gpu> {
+        self.with(self.caps.clone(), watchdog)
+    }
+
+    fn with(&self, caps: Caps, watchdog: Watchdog) -> Rc<Gpu> {
         Rc::new(Gpu {
             device: self.device.clone(),
             queue: self.queue.clone(),
@@ -180,6 +187,7 @@ impl Gpu {
             caps,
             failed: self.failed.clone(),
             in_flight: RefCell::default(),
+            watchdog,
             timestamps: self.timestamps,
         })
     }
@@ -252,6 +260,7 @@ fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
         queue,
         pipelines: RefCell::default(),
         in_flight: RefCell::default(),
+        watchdog: Watchdog::default(),
         memory: Rc::default(),
         info: adapter.info,
         caps,

@@ -11,6 +11,7 @@ mod pipeline;
 mod stream;
 pub mod table;
 mod texels;
+mod watchdog;
 
 pub use buffer::{Buffer, Memory, Slice, mib};
 pub use device::{Adapter, BUFFERS, Gpu, adapters, describe};
@@ -18,3 +19,4 @@ pub use limits::Limits;
 pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
 pub use texels::{TexelCopy, Texels};
+pub use watchdog::Watchdog;

@@ -13,6 +13,8 @@ use std::rc::Rc;
 pub struct Pipeline {
     pub(super) raw: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
+    /// Of the uniform that tells a piece its place, where the grid is run in pieces.
+    pub(super) piece: Option<wgpu::BindGroupLayout>,
     /// How the kernel uses each binding.
     pub access: Vec<Access>,
     /// `kernels/relu.wgsl:main`, for profiles and errors.
@@ -34,8 +36,8 @@ impl Gpu {
     /// A kernel that does not compile (file and line) or that the driver refuses.
     pub fn pipeline(&self, launch: &Launch) -> Result<Rc<Pipeline>> {
         let parts: Vec<&str> = launch.parts.iter().map(|(_, s)| s.path).collect();
-        let Launch { source, entry, constants, texels, .. } = launch;
-        let key = format!("{}:{entry}:{constants:?}:{parts:?}:{texels:?}", source.path);
+        let Launch { source, entry, constants, texels, in_pieces, .. } = launch;
+        let key = format!("{}:{entry}:{constants:?}:{parts:?}:{texels:?}:{in_pieces}", source.path);
         if let Some(found) = self.pipelines.borrow().made.get(&key) {
             return Ok(found.clone());
         }
@@ -87,13 +89,26 @@ impl Gpu {
             label: Some(&name),
             entries: &entries,
         });
+        let piece = launch.in_pieces.then(|| {
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("piece"),
+                entries: &[wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: buffer(wgpu::BufferBindingType::Uniform),
+                    count: None,
+                }],
+            })
+        });
+        let groups: Vec<Option<&wgpu::BindGroupLayout>> =
+            std::iter::once(&layout).chain(&piece).map(Some).collect();
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&name),
             source: wgpu::ShaderSource::Naga(Cow::Owned(compiled.module)),
         });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&name),
-            bind_group_layouts: &[Some(&layout)],
+            bind_group_layouts: &groups,
             immediate_size: 0,
         });
         let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -112,7 +127,7 @@ impl Gpu {
             return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
         }
         let access = compiled.bindings.iter().map(|b| b.access).collect();
-        Ok(Pipeline { raw, layout, access, name, form: launch.form() })
+        Ok(Pipeline { raw, layout, piece, access, name, form: launch.form() })
     }
 }
 

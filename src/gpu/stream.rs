@@ -1,11 +1,14 @@
-//! Submission: a list of dispatches in one submit and one compute pass (several where copies to
-//! textures stand between them), or, to profile, each in a
-//! pass of its own between two timestamps.
+//! Submission: a list of dispatches in one submit and one compute pass (several passes where copies to
+//! textures stand between them, several submits where one would take too long: `gpu/watchdog.rs`), or,
+//! to profile, each in a pass of its own between two timestamps.
 
+use super::watchdog::slow_seconds;
 use super::{Gpu, Pipeline, Slice, TexelCopy, Texels};
 use crate::error::{Error, Result};
 use evenkeel_kernels::Launch;
+use evenkeel_kernels::pieces::Piece;
 use std::rc::Rc;
+use wgpu::util::DeviceExt;
 
 /// Size of the step's uniform in bytes (`shaders/step.wgsl`).
 pub const STEP_BYTES: usize = 32;
@@ -30,12 +33,15 @@ pub struct StepUniform {
     pub shift: u32,
 }
 
-/// A pipeline with its buffers and grid, ready to run.
+/// A pipeline with its buffers and grid, ready to run, in one piece or several.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     pipeline: Rc<Pipeline>,
     group: wgpu::BindGroup,
-    grid: [u32; 3],
+    /// Grids, each with the uniform that tells its place, where there are several.
+    pieces: Vec<([u32; 3], Option<wgpu::BindGroup>)>,
+    /// Of each piece, on a slow device.
+    seconds: f64,
     copies: Vec<TexelCopy>,
 }
 
@@ -50,11 +56,13 @@ impl Dispatch {
 const QUERIES: usize = 4096;
 
 impl Gpu {
-    /// Binds `buffers` (in binding order) to a launch.
+    /// Binds `buffers` (in binding order) to a launch, in pieces where it is too long for one
+    /// dispatch ([`Gpu::guarded`]).
     ///
     /// # Errors
     /// A kernel that does not compile, a grid beyond 65,535 workgroups, a wrong number of buffers.
     pub fn bind(&self, launch: &Launch, buffers: &[Binding<'_>]) -> Result<Dispatch> {
+        let launch = &*self.guarded(launch);
         let pipeline = self.pipeline(launch)?;
         if launch.grid.iter().any(|g| *g == 0 || *g > 65_535) {
             return Err(Error::Device(format!(
@@ -88,10 +96,38 @@ impl Gpu {
             layout: &pipeline.layout,
             entries: &entries,
         });
+        let pieces: Vec<_> = match &pipeline.piece {
+            None => vec![(launch.grid, None)],
+            Some(layout) => {
+                let bound = |p: Piece| (p.grid, Some(self.piece(layout, p, launch.grid)));
+                self.watchdog.pieces(launch).into_iter().map(bound).collect()
+            }
+        };
         if let Some(e) = pollster::block_on(scope.pop()) {
             return Err(Error::Device(format!("{}: cannot bind: {e}", pipeline.name)));
         }
-        Ok(Dispatch { pipeline, group, grid: launch.grid, copies: Vec::new() })
+        let seconds = slow_seconds(&launch.cost) / pieces.len() as f64;
+        Ok(Dispatch { pipeline, group, pieces, seconds, copies: Vec::new() })
+    }
+
+    /// A piece's place and the whole grid, as a kernel reads them (`kernels/pieces.rs`).
+    fn piece(
+        &self,
+        layout: &wgpu::BindGroupLayout,
+        piece: Piece,
+        whole: [u32; 3],
+    ) -> wgpu::BindGroup {
+        let ([a, b, c], [x, y, z]) = (piece.first, whole);
+        let uniform = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some("piece"),
+            contents: bytemuck::cast_slice(&[a, b, c, 0, x, y, z, 0]),
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("piece"),
+            layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }],
+        })
     }
 
     /// A uniform buffer for [`StepUniform`].
@@ -109,23 +145,21 @@ impl Gpu {
         self.queue.write_buffer(uniform, 0, bytemuck::bytes_of(step));
     }
 
-    /// Runs the dispatches in order: one submit, and one pass unless copies stand between. Does not
-    /// wait.
+    /// Runs the dispatches in order: one submit, unless a slow device would take too long for it, and
+    /// one pass, unless copies stand between. Does not wait.
     ///
     /// # Errors
     /// An error the driver reported for this or earlier work.
     pub fn submit(&self, dispatches: &[Dispatch]) -> Result<()> {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let mut rest = dispatches;
-        while let Some((first, others)) = rest.split_first() {
-            first.copies.iter().for_each(|c| c.record(&mut encoder));
-            let run = 1 + others.iter().take_while(|d| d.copies.is_empty()).count();
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            rest[..run].iter().for_each(|d| d.record(&mut pass));
-            drop(pass);
-            rest = &rest[run..];
+        let mut work = Recording::new(self);
+        for dispatch in dispatches {
+            work.copies(&dispatch.copies);
+            for piece in &dispatch.pieces {
+                work.room_for(dispatch.seconds);
+                dispatch.record(piece, work.pass());
+            }
         }
-        let index = self.queue.submit([encoder.finish()]);
+        let index = work.submit();
         self.in_flight.borrow_mut().push_back(index);
         self.take_failure()
     }
@@ -172,8 +206,16 @@ impl Gpu {
             )));
         }
         let mut times = Vec::with_capacity(dispatches.len());
-        for chunk in dispatches.chunks(QUERIES / 2) {
-            times.extend(self.profile_chunk(chunk)?);
+        let mut rest = dispatches;
+        while !rest.is_empty() {
+            let mut busy = 0.0;
+            let fits = |d: &&Dispatch| {
+                busy += d.seconds * d.pieces.len() as f64;
+                busy <= self.watchdog.seconds
+            };
+            let count = rest.iter().take_while(fits).count().clamp(1, QUERIES / 2);
+            times.extend(self.profile_chunk(&rest[..count])?);
+            rest = &rest[count..];
         }
         Ok(times)
     }
@@ -204,7 +246,7 @@ impl Gpu {
                     end_of_pass_write_index: Some(i + 1),
                 }),
             });
-            d.record(&mut pass);
+            d.pieces.iter().for_each(|piece| d.record(piece, &mut pass));
         }
         encoder.resolve_query_set(&set, 0..count, &resolved, 0);
         encoder.copy_buffer_to_buffer(&resolved, 0, &readable.raw, 0, u64::from(count) * 8);
@@ -231,9 +273,60 @@ impl Dispatch {
         Dispatch { copies, ..self }
     }
 
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+    fn record(
+        &self,
+        (grid, place): &([u32; 3], Option<wgpu::BindGroup>),
+        pass: &mut wgpu::ComputePass<'_>,
+    ) {
         pass.set_pipeline(&self.pipeline.raw);
         pass.set_bind_group(0, &self.group, &[]);
-        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
+        if let Some(place) = place {
+            pass.set_bind_group(1, place, &[]);
+        }
+        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+    }
+}
+
+/// Commands not yet submitted, and for how long they would keep a slow device busy.
+struct Recording<'a> {
+    gpu: &'a Gpu,
+    encoder: wgpu::CommandEncoder,
+    pass: Option<wgpu::ComputePass<'static>>,
+    seconds: f64,
+}
+
+impl<'a> Recording<'a> {
+    fn new(gpu: &'a Gpu) -> Self {
+        let encoder = gpu.device.create_command_encoder(&Default::default());
+        Recording { gpu, encoder, pass: None, seconds: 0.0 }
+    }
+
+    /// Records copies, which stand between passes.
+    fn copies(&mut self, copies: &[TexelCopy]) {
+        if !copies.is_empty() {
+            self.pass = None;
+            copies.iter().for_each(|c| c.record(&mut self.encoder));
+        }
+    }
+
+    /// The pass under way.
+    fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        self.pass.get_or_insert_with(|| {
+            self.encoder.begin_compute_pass(&Default::default()).forget_lifetime()
+        })
+    }
+
+    /// Submits what there is if `seconds` more would be too long.
+    fn room_for(&mut self, seconds: f64) {
+        if self.seconds > 0.0 && self.seconds + seconds > self.gpu.watchdog.seconds {
+            let full = std::mem::replace(self, Recording::new(self.gpu));
+            full.submit();
+        }
+        self.seconds += seconds;
+    }
+
+    fn submit(mut self) -> wgpu::SubmissionIndex {
+        self.pass = None;
+        self.gpu.queue.submit([self.encoder.finish()])
     }
 }

@@ -201,7 +201,7 @@ impl Plan {
                     Arg::Step => Ok(None),
                 })
                 .collect::<Result<_>>()?;
-            let pipeline = self.gpu.pipeline(&call.launch)?;
+            let pipeline = self.gpu.pipeline(&self.gpu.guarded(&call.launch))?;
             let mut copies = Vec::new();
             let mut texels = Vec::new();
             for (slice, access) in slices.iter().zip(&pipeline.access) {
