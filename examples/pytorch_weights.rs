@@ -25,8 +25,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     // The network that the names describe: blocks in a stage, classes.
     let blocks =
         (0..).take_while(|i| file.get(&format!("layer1.{i}.conv1.weight")).is_some()).count();
-    let model = evenkeel::nn::MODELS.iter().find(|(_, n, _)| *n == blocks);
-    let (model, ..) = model.ok_or("no model has so many blocks")?;
+    let model = evenkeel::nn::MODELS.iter().find(|arch| arch.blocks[0] == blocks);
+    let model = model.ok_or("no model has so many blocks")?.name;
     let norms = Norms::new(NormKind::Bn, NormLayers::Nothing, BiasStart::Zero);
     let spec = Spec { model, classes: shape[0], head: Head::Linear, experts: 1, norms };
     let gpu = Gpu::open(None)?;

@@ -5,6 +5,7 @@
   ops                 completes golden files of single ops with PyTorch's outputs and gradients
   losses              writes the committed golden files of the long-tail losses
   augment             writes the committed golden file of the image operations (needs torchvision)
+  imagenet            writes the committed files of the ImageNet networks (needs torchvision)
   init                writes a network's first parameters
   trajectory          the losses of training steps, in float32 and float64
   trajectory-small    the committed trajectories: a small net on images made from a formula
@@ -49,6 +50,9 @@ def arguments():
 
     augment = commands.add_parser("augment", help="write the golden file of the image operations")
     augment.add_argument("--out", default=str(GOLDEN / "augment"))
+
+    imagenet = commands.add_parser("imagenet", help="write the golden files of the ImageNet networks")
+    imagenet.add_argument("--out", default=str(GOLDEN / "imagenet"))
 
     init = commands.add_parser("init", help="write a network's first parameters and statistics")
     init.add_argument("out")
@@ -101,7 +105,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import augment, losses, nets, ops, runs
+        from golden import augment, imagenet, losses, nets, ops, runs
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -115,6 +119,8 @@ def main():
         losses.write_experts(args.out)
     elif args.command == "augment":
         augment.write(args.out)
+    elif args.command == "imagenet":
+        imagenet.write(pathlib.Path(args.out))
     elif args.command == "init":
         found = runs.make_init(args.out, args.model, args.norm, args.head, args.classes, args.seed)
         print(f"{len(found)} tensors, {sum(v.size for v in found.values())} numbers in {args.out}")

@@ -4,9 +4,11 @@
 //! `--model`, `--norm`, `--nbn-layers` and `--head`.
 
 use crate::data::{self, Splits};
+use crate::data::{CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD};
 use crate::error::{Error, Result, unknown};
 use crate::gpu::Gpu;
 use crate::loss::ObjectiveSpec;
+use crate::nn::{Arch, BlockKind, MODELS};
 use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
 use crate::train::calibration::{Calibration, META};
@@ -126,24 +128,43 @@ pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
 /// What can be read off a state dict: the classes from the head, NBN and LR from their names, the
 /// model from its blocks.
 fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
-    let Some((shape, TensorData::F32(_))) = file.get("linear.weight") else {
-        return Err(Error::data(path, "is no checkpoint of a CIFAR ResNet: no `linear.weight`"));
-    };
     let has = |name: &str| file.get(name).is_some();
-    let blocks = (0..).take_while(|i| has(&format!("layer1.{i}.conv1.weight"))).count();
-    let known = crate::nn::MODELS.iter().find(|(_, n, _)| *n == blocks);
+    let imagenet = has("fc.weight");
+    let head = if imagenet { "fc.weight" } else { "linear.weight" };
+    let Some((shape, TensorData::F32(_))) = file.get(head) else {
+        let why = "is no checkpoint of a ResNet: neither `linear.weight` nor `fc.weight`";
+        return Err(Error::data(path, why));
+    };
+    let stage = |s: usize| (0..).take_while(|i| has(&format!("layer{s}.{i}.conv1.weight"))).count();
+    let blocks: Vec<usize> = (1..).map(stage).take_while(|n| *n > 0).collect();
+    let across = file.get("layer1.0.conv2.weight").map(|(shape, _)| shape);
+    let grouped = across.is_some_and(|shape| shape[0] != shape[1]);
+    let fits = |arch: &&Arch| {
+        arch.blocks == blocks
+            && match arch.kind {
+                BlockKind::Padded => !imagenet,
+                BlockKind::Basic => imagenet && !has("layer1.0.conv3.weight"),
+                BlockKind::Bottleneck { groups, .. } => {
+                    has("layer1.0.conv3.weight") && grouped == (groups > 1)
+                }
+            }
+    };
+    let known = MODELS.iter().find(fits);
     let classes = shape.first().copied().unwrap_or(0);
+    let (side, mean, std) =
+        if imagenet { (224, IMAGENET_MEAN, IMAGENET_STD) } else { (32, CIFAR_MEAN, CIFAR_STD) };
+    let lr = has("linear.bn.running_mean") || has("fc.bn.running_mean");
     Ok(About {
-        model: known.map_or("resnet32", |(name, ..)| name).to_string(),
+        model: known.map_or("resnet32", |arch| arch.name).to_string(),
         norm: if has(crate::nn::SCALE_FACTOR) { Norm::Nbn } else { Norm::Bn },
         nbn_layers: "last-stage".into(),
-        head: if has("linear.bn.running_mean") { Head::Lr } else { Head::Linear },
+        head: if lr { Head::Lr } else { Head::Linear },
         head_scale: 1.0,
         experts: 1,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),
         counts: vec![0; classes],
-        shape: [3, 32, 32],
-        mean: crate::data::CIFAR_MEAN,
-        std: crate::data::CIFAR_STD,
+        shape: [3, side, side],
+        mean,
+        std,
     })
 }

@@ -31,6 +31,11 @@ pub const CIFAR_MEAN: [f32; 3] = [0.4914, 0.4822, 0.4465];
 /// Standard deviation per channel that goes with [`CIFAR_MEAN`].
 pub const CIFAR_STD: [f32; 3] = [0.2023, 0.1994, 0.2010];
 
+/// ImageNet's mean per channel, as torchvision's networks expect it.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation per channel that goes with [`IMAGENET_MEAN`].
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
 /// Names that [`DataSpec::dataset`] can have.
 const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list"];
 

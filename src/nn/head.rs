@@ -1,33 +1,37 @@
 //! The classifiers on top of the features: linear, rectified, cosine, and the re-scaled ones of two-stage
-//! methods. Every parameter's name has the part `linear`, by which optimizers tell head from backbone.
+//! methods. Every parameter's name has the part `linear` or `fc`, by which optimizers tell head from backbone.
 
+use super::blocks::Kind;
 use super::{BatchNorm, Builder, Init, Linear, Scope, Slot};
 use crate::error::Result;
 use crate::ops;
 use crate::tensor::Tensor;
 
-/// The name that every parameter of a classifier starts with, behind that of its expert.
-const HEAD: &str = "linear";
-/// The name of a classifier's weight.
-pub const HEAD_WEIGHT: &str = "linear.weight";
+/// The names of a classifier, behind that of its expert: the CIFAR networks', torchvision's.
+pub(super) const HEADS: [&str; 2] = ["linear", "fc"];
 /// The names of the factors that LWS and DisAlign learn on top of a classifier.
-const HEAD_SCALES: [&str; 5] = [
-    "linear.scale",
-    "linear.logit_scale",
-    "linear.logit_bias",
-    "linear.confidence.weight",
-    "linear.confidence.bias",
-];
+const HEAD_SCALES: [&str; 5] =
+    ["scale", "logit_scale", "logit_bias", "confidence.weight", "confidence.bias"];
+
 /// Whether the parameter `name` belongs to a classifier.
 pub fn in_head(name: &str) -> bool {
-    name.split('.').any(|part| part == HEAD)
+    name.split('.').any(|part| HEADS.contains(&part))
+}
+
+/// What `name` is to the (first expert's) classifier: `weight`, `bias`, …
+pub fn of_head(name: &str) -> Option<&str> {
+    HEADS.iter().find_map(|head| name.strip_prefix(head)?.strip_prefix('.'))
+}
+
+/// Whether it is the (first expert's) classifier's weight.
+pub fn is_head_weight(name: &str) -> bool {
+    of_head(name) == Some("weight")
 }
 
 /// Whether it is one of the factors that LWS and DisAlign learn on top of a classifier, of any expert.
 pub fn in_head_scales(name: &str) -> bool {
-    HEAD_SCALES.iter().any(|scale| {
-        name.strip_suffix(scale).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
+    let plain = super::norm::plain_name(name);
+    of_head(plain).is_some_and(|part| HEAD_SCALES.contains(&part))
 }
 
 /// Added to ‖x‖² before its root.
@@ -60,27 +64,37 @@ pub(super) enum Classifier {
 }
 
 impl Classifier {
-    /// From `features` to `classes`.
-    pub fn new(b: &mut Builder, prefix: &str, head: Head, features: usize, classes: usize) -> Self {
-        let named = |name: &str| format!("{prefix}{name}");
+    /// From `features` to `classes`, for networks with blocks of `kind`.
+    pub fn new(
+        b: &mut Builder,
+        prefix: &str,
+        head: Head,
+        kind: Kind,
+        [features, classes]: [usize; 2],
+    ) -> Self {
+        let name = format!("{prefix}{}", HEADS[usize::from(kind != Kind::Padded)]);
+        let named = |part: &str| format!("{name}.{part}");
         if let Head::Cosine(scale) = head {
             // Evenly over a cube whose rows have length 1 on average: only their direction counts, but
             // their length decides how fast it turns.
             let bound = (3.0 / features as f32).sqrt();
             let init = Init::Uniform(bound);
-            return Self::Cosine(b.parameter(named(HEAD_WEIGHT), [classes, features], init), scale);
+            return Self::Cosine(b.parameter(named("weight"), [classes, features], init), scale);
         }
-        let linear = Linear::new(b, &named(HEAD), features, classes);
+        let linear = match kind {
+            Kind::Padded => Linear::new(b, &name, features, classes),
+            _ => Linear::uniform(b, &name, features, classes),
+        };
         let mut vector =
             |name: &str, value| b.parameter(named(name), [classes], Init::Constant(value));
         match head {
             Head::Linear | Head::Cosine(_) => Self::Linear(linear),
-            Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, &named("linear.bn"), classes)),
-            Head::Lws => Self::Scaled(linear, vector("linear.scale", 1.0)),
+            Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, &named("bn"), classes)),
+            Head::Lws => Self::Scaled(linear, vector("scale", 1.0)),
             Head::DisAlign => {
-                let scale = vector("linear.logit_scale", 1.0);
-                let bias = vector("linear.logit_bias", 0.0);
-                let confidence = Linear::new(b, &named("linear.confidence"), features, 1);
+                let scale = vector("logit_scale", 1.0);
+                let bias = vector("logit_bias", 0.0);
+                let confidence = Linear::new(b, &named("confidence"), features, 1);
                 Self::Aligned { linear, confidence, scale, bias }
             }
         }

@@ -1,24 +1,26 @@
-//! Networks: parameters in flat buffers, layers, CIFAR ResNets and their heads.
+//! Networks: parameters in flat buffers, layers, ResNets and their heads.
 //!
 //! A [`Builder`] collects what layers declare (name, shape, start); [`Params`] lays it out on the
 //! device; a layer's `forward` takes a [`Scope`], which hands it its tensors and notes the batch's
 //! statistics.
 
+mod blocks;
 mod head;
 mod layers;
 mod norm;
 mod params;
 mod resnet;
 
-pub use head::{HEAD_WEIGHT, Head, in_head, in_head_scales};
-pub use layers::{Conv2d, Linear};
+pub use blocks::Kind as BlockKind;
+pub use head::{Head, in_head, in_head_scales, is_head_weight, of_head};
+pub use layers::{Conv2d, ConvShape, Fan, Linear};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
 };
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use resnet::{MODELS, ResNet, Spec};
+pub use resnet::{Arch, MODELS, ResNet, Spec};
 
 /// What the names of a network's second and later experts begin with.
 const EXPERTS: &str = "experts.";

@@ -134,7 +134,7 @@ impl Norms {
 }
 
 /// A layer's name without the expert it belongs to: `layer3.0.bn2` of `experts.1.layer3.0.bn2`.
-fn plain_name(name: &str) -> &str {
+pub(super) fn plain_name(name: &str) -> &str {
     let within = name.strip_prefix(EXPERTS).and_then(|rest| rest.split_once('.'));
     within.map_or(name, |(_, plain)| plain)
 }

@@ -1,21 +1,54 @@
-//! The CIFAR ResNet of depth 6n+2 (He et al., 2016) as the long-tailed line of work uses it: stem
-//! 3×3, three stages of n blocks, option-A shortcuts, global average pool, linear head; parameter
-//! names as PyTorch's reference implementations have them.
+//! ResNets: the CIFAR ones of depth 6n+2 (He et al., 2016) as the long-tailed line of work uses them (stem
+//! 3×3, three stages of n blocks, option-A shortcuts) and the ImageNet ones (stem 7×7 and maximum pool,
+//! four stages, projected shortcuts; ResNeXt with grouped bottlenecks); then global average pool and
+//! classifier. Parameter names as PyTorch's reference implementations and torchvision have them.
 
+use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
+use super::layers::{ConvShape, Fan};
 use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope};
 use crate::error::{Error, Result, unknown};
-use crate::ops;
+use crate::ops::{self, Pool2dOptions};
 use crate::tensor::Tensor;
 
-/// Models by name: blocks in a stage, and the channels of the first.
-pub const MODELS: &[(&str, usize, usize)] = &[
-    ("small", 1, 8),
-    ("resnet20", 3, 16),
-    ("resnet32", 5, 16),
-    ("resnet44", 7, 16),
-    ("resnet56", 9, 16),
-    ("resnet110", 18, 16),
+/// An architecture.
+#[derive(Clone, Copy, Debug)]
+pub struct Arch {
+    /// The name it is asked for by.
+    pub name: &'static str,
+    /// Blocks of each stage.
+    pub blocks: &'static [usize],
+    /// Channels of the stem, and in multiples of it of the stages.
+    pub width: usize,
+    /// What blocks are made of.
+    pub kind: Kind,
+}
+
+const fn cifar(name: &'static str, blocks: &'static [usize], width: usize) -> Arch {
+    Arch { name, blocks, width, kind: Kind::Padded }
+}
+
+const fn imagenet(name: &'static str, blocks: &'static [usize], kind: Kind) -> Arch {
+    Arch { name, blocks, width: 64, kind }
+}
+
+const BOTTLENECK: Kind = Kind::Bottleneck { groups: 1, base: 64 };
+
+/// The models: CIFAR's, then ImageNet's.
+pub const MODELS: &[Arch] = &[
+    cifar("small", &[1; 3], 8),
+    cifar("resnet20", &[3; 3], 16),
+    cifar("resnet32", &[5; 3], 16),
+    cifar("resnet44", &[7; 3], 16),
+    cifar("resnet56", &[9; 3], 16),
+    cifar("resnet110", &[18; 3], 16),
+    imagenet("resnet10", &[1; 4], Kind::Basic),
+    imagenet("resnet18", &[2; 4], Kind::Basic),
+    imagenet("resnet34", &[3, 4, 6, 3], Kind::Basic),
+    imagenet("resnet50", &[3, 4, 6, 3], BOTTLENECK),
+    imagenet("resnet101", &[3, 4, 23, 3], BOTTLENECK),
+    imagenet("resnet152", &[3, 8, 36, 3], BOTTLENECK),
+    imagenet("resnext50", &[3, 4, 6, 3], Kind::Bottleneck { groups: 32, base: 4 }),
 ];
 
 /// What to build.
@@ -39,6 +72,8 @@ pub struct Spec<'a> {
 pub struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm,
+    /// A maximum pool behind the stem.
+    pooled: bool,
     blocks: Vec<Block>,
     branches: Vec<Branch>,
 }
@@ -51,53 +86,37 @@ struct Branch {
     head: Classifier,
 }
 
-#[derive(Debug)]
-struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    planes: usize,
-    stride: usize,
-    shortcut: bool,
-}
-
-/// A block's place: name, channels in and out, stride, and whether its stage is the last.
-struct At {
-    name: String,
-    ci: usize,
-    co: usize,
-    stride: usize,
-    last: bool,
-}
-
 impl ResNet {
     /// Declares the network's parameters in `builder`.
     ///
     /// # Errors
     /// An unknown model, no classes, norm patterns that match nothing.
     pub fn new(builder: &mut Builder, spec: &Spec<'_>) -> Result<Self> {
-        let (n, width) = size(spec.model)?;
+        let arch = arch(spec.model)?;
+        let Arch { blocks, width, kind, .. } = arch;
         if spec.classes == 0 {
             return Err(Error::usage("a classifier needs at least one class"));
         }
         if spec.experts == 0 || (spec.experts > 1 && !width.is_multiple_of(4)) {
             return Err(Error::usage(format!("{} has no {} experts", spec.model, spec.experts)));
         }
-        let places = places(n, width, spec.experts > 1);
+        let places = places(&arch, spec.experts > 1);
         let mut names = vec![("bn1".to_string(), false)];
-        for at in &places {
-            names.push((format!("{}.bn1", at.name), false));
-            names.push((format!("{}.bn2", at.name), at.last));
-        }
+        names.extend(places.iter().flat_map(|at| at.norms(kind)));
         let count = names.iter().filter(|(name, last)| spec.norms.selects(name, *last)).count();
         let all: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
         spec.norms.declare(builder, "", count, &all)?;
-        let conv1 = Conv2d::new(builder, "conv1", (3, width), 3, 1);
+        let (k, stride) = if kind == Kind::Padded { (3, 1) } else { (7, 2) };
+        let stem = ConvShape { ci: 3, co: width, k, stride, groups: 1 };
+        let conv1 = Conv2d::new(builder, "conv1", stem, Fan::of(kind));
         let bn1 = BatchNorm::new(builder, "bn1", width, &spec.norms, false);
-        let trunk = if spec.experts > 1 { n } else { places.len() };
-        let (shared, own) = places.split_at(trunk);
-        let blocks = shared.iter().map(|at| Block::new(builder, at, "", &spec.norms)).collect();
+        let trunk = match spec.experts {
+            1 => places.len(),
+            _ => blocks[..shared(&arch)].iter().sum(),
+        };
+        let (common, own) = places.split_at(trunk);
+        let blocks =
+            common.iter().map(|at| Block::new(builder, at, kind, "", &spec.norms)).collect();
         let features = places.last().map_or(width, |at| at.co);
         let mut branches = Vec::new();
         for e in 0..spec.experts {
@@ -109,12 +128,12 @@ impl ResNet {
             branches.push(Branch {
                 blocks: own
                     .iter()
-                    .map(|at| Block::new(builder, at, &prefix, &spec.norms))
+                    .map(|at| Block::new(builder, at, kind, &prefix, &spec.norms))
                     .collect(),
-                head: Classifier::new(builder, &prefix, spec.head, features, spec.classes),
+                head: Classifier::new(builder, &prefix, spec.head, kind, [features, spec.classes]),
             });
         }
-        Ok(ResNet { conv1, bn1, blocks, branches })
+        Ok(ResNet { conv1, bn1, pooled: kind != Kind::Padded, blocks, branches })
     }
 
     /// Images [N, 3, H, W] → each expert's logits [N, classes].
@@ -134,8 +153,8 @@ impl ResNet {
         ops::mean_of(&self.each(scope, x)?)
     }
 
-    /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4], and
-    /// the logits [N, classes].
+    /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4]
+    /// (ImageNet's networks: H/32, W/32), and the logits [N, classes].
     ///
     /// # Errors
     /// Shapes that do not fit.
@@ -172,6 +191,9 @@ impl ResNet {
     fn trunk(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
         let mut h = self.conv1.forward(scope, x)?;
         h = self.bn1.forward(scope, &h, None, true)?;
+        if self.pooled {
+            h = ops::max_pool2d(&h, POOL)?;
+        }
         for block in &self.blocks {
             h = block.forward(scope, &h)?;
         }
@@ -187,7 +209,7 @@ impl ResNet {
 }
 
 fn norms_of(blocks: &[Block]) -> impl Iterator<Item = &BatchNorm> {
-    blocks.iter().flat_map(|b| [&b.bn1, &b.bn2])
+    blocks.iter().flat_map(Block::norms)
 }
 
 impl Branch {
@@ -200,64 +222,50 @@ impl Branch {
     }
 }
 
-/// Blocks in a stage and channels of the first: of a model of [`MODELS`], or of one some times as wide,
-/// such as `resnet20x2`, for measuring how cost grows.
-fn size(model: &str) -> Result<(usize, usize)> {
-    let known = |wanted: &str| MODELS.iter().find(|(name, ..)| *name == wanted);
-    if let Some((_, n, width)) = known(model) {
-        return Ok((*n, *width));
+/// The pool behind ImageNet's stem.
+const POOL: Pool2dOptions = Pool2dOptions { kernel: [3; 2], stride: [2; 2], padding: [1; 2] };
+
+/// A model of [`MODELS`], or a CIFAR one some times as wide, such as `resnet20x2`, for measuring how cost
+/// grows.
+fn arch(model: &str) -> Result<Arch> {
+    let known = |wanted: &str| MODELS.iter().find(|arch| arch.name == wanted).copied();
+    if let Some(arch) = known(model) {
+        return Ok(arch);
     }
     let wider = model.rsplit_once('x').and_then(|(name, times)| {
         let times = times.parse::<usize>().ok().filter(|t| (1..=16).contains(t))?;
-        known(name).map(|(_, n, width)| (*n, width * times))
+        let arch = known(name).filter(|arch| arch.kind == Kind::Padded)?;
+        Some(Arch { width: arch.width * times, ..arch })
     });
     wider.ok_or_else(|| {
-        let names: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
+        let names: Vec<&str> = MODELS.iter().map(|arch| arch.name).collect();
         unknown("model", model, &names)
     })
 }
 
-/// The blocks of three stages; with `narrow` the later two have three quarters of their width.
-fn places(n: usize, width: usize, narrow: bool) -> Vec<At> {
+/// Stages that experts share: all but two.
+fn shared(arch: &Arch) -> usize {
+    arch.blocks.len() - 2
+}
+
+/// The blocks of all stages; with `narrow` the last two have three quarters of their width.
+fn places(arch: &Arch, narrow: bool) -> Vec<At> {
+    let expansion = if matches!(arch.kind, Kind::Bottleneck { .. }) { 4 } else { 1 };
     let mut places = Vec::new();
-    let mut ci = width;
-    for stage in 0..3 {
-        let co = if narrow && stage > 0 { (width << stage) * 3 / 4 } else { width << stage };
-        for block in 0..n {
+    let mut ci = arch.width;
+    for (stage, blocks) in arch.blocks.iter().enumerate() {
+        let full = (arch.width << stage) * expansion;
+        let co = if narrow && stage >= shared(arch) { full * 3 / 4 } else { full };
+        for block in 0..*blocks {
             places.push(At {
                 name: format!("layer{}.{block}", stage + 1),
                 ci,
                 co,
                 stride: if stage > 0 && block == 0 { 2 } else { 1 },
-                last: stage == 2,
+                last: stage + 1 == arch.blocks.len(),
             });
             ci = co;
         }
     }
     places
-}
-
-impl Block {
-    fn new(b: &mut Builder, at: &At, prefix: &str, norms: &Norms) -> Self {
-        let name = |part: &str| format!("{prefix}{}.{part}", at.name);
-        Block {
-            conv1: Conv2d::new(b, &name("conv1"), (at.ci, at.co), 3, at.stride),
-            bn1: BatchNorm::new(b, &name("bn1"), at.co, norms, false),
-            conv2: Conv2d::new(b, &name("conv2"), (at.co, at.co), 3, 1),
-            bn2: BatchNorm::new(b, &name("bn2"), at.co, norms, at.last),
-            planes: at.co,
-            stride: at.stride,
-            shortcut: at.ci != at.co || at.stride != 1,
-        }
-    }
-
-    /// relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))
-    fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        let h = self.conv1.forward(scope, x)?;
-        let h = self.bn1.forward(scope, &h, None, true)?;
-        let h = self.conv2.forward(scope, &h)?;
-        let around =
-            if self.shortcut { ops::shortcut_a(x, self.planes, self.stride)? } else { x.clone() };
-        self.bn2.forward(scope, &h, Some(&around), true)
-    }
 }

@@ -7,7 +7,7 @@
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::graph::{Effect, Work};
-use crate::nn::{HEAD_WEIGHT, Kind, Mode, Params, SCALE_FACTOR, Scope, in_head, in_head_scales};
+use crate::nn::{Kind, Mode, Params, SCALE_FACTOR, Scope, in_head, in_head_scales, is_head_weight};
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
@@ -166,7 +166,7 @@ impl Sgd {
             kernels::sgd(&update, caps),
             &[values, &params.gradients, &params.momentum, &self.groups, flag],
         );
-        let weight = params.slots(Kind::Parameter).find(|s| params.name(*s) == HEAD_WEIGHT);
+        let weight = params.slots(Kind::Parameter).find(|s| is_head_weight(params.name(*s)));
         if let (Some(limit), Some(slot)) = (self.row_limit, weight) {
             let weight = params.tensor(slot);
             let [rows, cols] = [weight.dims()[0] as u32, weight.dims()[1] as u32];

@@ -16,6 +16,7 @@ use toml::Table;
 use crate::data::DataSpec;
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result, unknown};
+use crate::nn;
 
 mod choices;
 mod key;
@@ -34,7 +35,17 @@ use key::Setting;
 /// Data sets that `dataset` can name.
 pub const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list"];
 /// Networks that `model` can name.
-pub const MODELS: &[&str] = &["small", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"];
+pub const MODELS: &[&str] = &model_names();
+
+const fn model_names() -> [&'static str; nn::MODELS.len()] {
+    let mut names = [""; nn::MODELS.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = nn::MODELS[i].name;
+        i += 1;
+    }
+    names
+}
 
 const INF: f64 = f64::INFINITY;
 const NOT_NEGATIVE: Range<f64> = 0.0..INF;

@@ -162,7 +162,7 @@ pub fn measure(
     let order = first_of_each(&data.labels, classes, (IMAGES / classes.max(1)).max(1));
     set.set_order(&whole_order(&order, data.len()));
     let head = session.params.export(false)?;
-    let head = head.into_iter().find(|(name, ..)| name == "linear.weight");
+    let head = head.into_iter().find(|(name, ..)| crate::nn::is_head_weight(name));
     let Some((_, _, head)) = head else {
         return Err(Error::Failure("the network has no linear head".into()));
     };

@@ -9,9 +9,7 @@ use super::config::{ModelCfg, Post};
 use super::device_set::DeviceSet;
 use super::session::Session;
 use crate::error::Result;
-use crate::nn::{HEAD_WEIGHT as WEIGHT, Named};
-
-const BIAS: &str = "linear.bias";
+use crate::nn::{Named, of_head};
 
 /// Edits the classifier of `session` as `model` says; `train` is the training set with its labels.
 ///
@@ -37,29 +35,29 @@ pub fn edit(
     session.params.import(&all)
 }
 
-/// Edits `linear.weight` and `linear.bias` among `all`.
+/// Edits the classifier's weight and bias among `all`.
 fn edit_named(all: &mut [Named], post: Post, tau: f64, counts: &[usize], means: &[f64]) {
     let features = means.len() / counts.len().max(1);
     let total = counts.iter().sum::<usize>() as f64;
     for (name, shape, values) in all {
-        match (name.as_str(), post) {
-            (WEIGHT, Post::TauNorm) => {
+        match (of_head(name).unwrap_or_default(), post) {
+            ("weight", Post::TauNorm) => {
                 for row in values.chunks_mut(shape[1]) {
                     let square: f64 = row.iter().map(|w| f64::from(*w).powi(2)).sum();
                     let factor = square.sqrt().max(1e-12).powf(-tau);
                     row.iter_mut().for_each(|w| *w = (f64::from(*w) * factor) as f32);
                 }
             }
-            (BIAS, Post::TauNorm) => values.fill(0.0),
-            (BIAS, Post::LogitAdjustment) => {
+            ("bias", Post::TauNorm) => values.fill(0.0),
+            ("bias", Post::LogitAdjustment) => {
                 for (b, n) in values.iter_mut().zip(counts) {
                     *b -= (tau * ((*n).max(1) as f64 / total).ln()) as f32;
                 }
             }
-            (WEIGHT, Post::Ncm) => {
+            ("weight", Post::Ncm) => {
                 values.iter_mut().zip(means).for_each(|(w, m)| *w = *m as f32);
             }
-            (BIAS, Post::Ncm) => {
+            ("bias", Post::Ncm) => {
                 for (b, mean) in values.iter_mut().zip(means.chunks(features)) {
                     *b = (-0.5 * mean.iter().map(|m| m * m).sum::<f64>()) as f32;
                 }
@@ -106,8 +104,8 @@ mod tests {
 
     fn head() -> Vec<Named> {
         vec![
-            (WEIGHT.into(), vec![2, 2], vec![3.0, 4.0, 0.6, 0.8]),
-            (BIAS.into(), vec![2], vec![0.5, -0.5]),
+            ("linear.weight".into(), vec![2, 2], vec![3.0, 4.0, 0.6, 0.8]),
+            ("linear.bias".into(), vec![2], vec![0.5, -0.5]),
             ("conv1.weight".into(), vec![1], vec![7.0]),
         ]
     }

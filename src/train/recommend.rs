@@ -157,8 +157,8 @@ struct Network {
 impl Network {
     /// Of a model by name; an unknown one, which the recipe's check refuses, counts as the first.
     fn of(model: &str) -> Self {
-        let found = MODELS.iter().find(|(name, ..)| *name == model).unwrap_or(&MODELS[0]);
-        Network { blocks: found.1 as f64, width: found.2 as f64 }
+        let found = MODELS.iter().find(|arch| arch.name == model).unwrap_or(&MODELS[0]);
+        Network { blocks: found.blocks[0] as f64, width: found.width as f64 }
     }
 
     /// Multiply-adds of an epoch.

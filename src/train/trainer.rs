@@ -21,7 +21,7 @@ use super::{parts, policy, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
-use crate::nn::HEAD_WEIGHT;
+use crate::nn::is_head_weight;
 use crate::optim::{Alarm, Sgd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -173,7 +173,7 @@ impl<'a> Trainer<'a> {
     fn start(&mut self) -> Result<()> {
         if let (Some(t), Some(init)) = (self.config.optim.max_norm, &self.config.train.init) {
             let file = Checkpoint::load(init)?;
-            let weight = floats(&file).into_iter().find(|(name, ..)| name == HEAD_WEIGHT);
+            let weight = floats(&file).into_iter().find(|(name, ..)| is_head_weight(name));
             let (_, shape, weight) =
                 weight.ok_or_else(|| Error::data(init, "holds no classifier's weight"))?;
             self.session.sgd.row_limit = Some(parts::row_limit(t, &weight, shape[0]));
