@@ -10,8 +10,10 @@
 //                 statistics are constants.
 //
 // COMBINE adds up a channel's partials into its first one; PROJECT does the rest. With normalized
-// affine the dot products need every channel's u: one workgroup does both, or two launches one each.
-// Workgroup: WORKGROUP / SPLIT channels, as finalize.wgsl. Grid (CHANNELS / (WORKGROUP / SPLIT)).
+// affine the dot products need every channel's u: one workgroup does both, or two launches one each, the
+// second a single workgroup, which computes them once for all channels.
+// Workgroup: WORKGROUP / SPLIT channels at a time, as finalize.wgsl. Grid (CHANNELS / (WORKGROUP / SPLIT))
+// or less.
 // Bindings: 0 scratch (backward_sums.wgsl), 1 gamma, 2 beta, 3 alpha, 4 dgamma, 5 dbeta, 6 dalpha.
 //           Without affine only 0 is touched.
 #include "reduce.wgsl"
@@ -59,8 +61,33 @@ fn projected(v: f32, u: f32, square: f32, dot: f32) -> f32 {
     return alpha[0] / r * (u - dot / n * (v / r));
 }
 
+// Gradients of a channel's parameters, and its coefficients.
+fn project(channel: u32, dots: vec4<f32>) {
+    let sums = scratch[CHANNELS + channel]; // u_b, u_w, mean, invstd
+    var w = 1.0;
+    if AFFINE == 1u {
+        w = gamma[channel];
+        dgamma[channel] = sums.y;
+        dbeta[channel] = sums.x;
+    }
+    if AFFINE == 2u {
+        w = alpha[0] / (sqrt(dots.x) + NORM_EPS) * gamma[channel];
+        dgamma[channel] = projected(gamma[channel], sums.y, dots.x, dots.z);
+        dbeta[channel] = projected(beta[channel], sums.x, dots.y, dots.w);
+    }
+    var through = vec2<f32>(sums.x, sums.y * sums.w);
+    if EVAL {
+        through = vec2<f32>();
+    }
+    scratch[channel] = vec4<f32>(sums.z, w * sums.w, through);
+}
+
 @compute @workgroup_size(WORKGROUP)
-fn finalize(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn finalize(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
     let channel = wg.x * OWNED + lid % OWNED;
     if COMBINE {
         combine(channel, lid);
@@ -83,24 +110,9 @@ fn finalize(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_inde
             }
         }
     }
-    if channel >= CHANNELS || lid >= OWNED {
-        return;
+    if lid < OWNED {
+        for (var c = channel; c < CHANNELS; c += grid.x * OWNED) {
+            project(c, dots);
+        }
     }
-    let sums = scratch[CHANNELS + channel]; // u_b, u_w, mean, invstd
-    var w = 1.0;
-    if AFFINE == 1u {
-        w = gamma[channel];
-        dgamma[channel] = sums.y;
-        dbeta[channel] = sums.x;
-    }
-    if AFFINE == 2u {
-        w = alpha[0] / (sqrt(dots.x) + NORM_EPS) * gamma[channel];
-        dgamma[channel] = projected(gamma[channel], sums.y, dots.x, dots.z);
-        dbeta[channel] = projected(beta[channel], sums.x, dots.y, dots.w);
-    }
-    var through = vec2<f32>(sums.x, sums.y * sums.w);
-    if EVAL {
-        through = vec2<f32>();
-    }
-    scratch[channel] = vec4<f32>(sums.z, w * sums.w, through);
 }

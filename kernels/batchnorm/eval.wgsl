@@ -1,6 +1,6 @@
 // Coefficients from running statistics: (mean, w invstd, b, 0), invstd = 1/sqrt(var + EPS).
 //
-// One invocation per channel, grid (CHANNELS / WORKGROUP).
+// One invocation per channel, grid (CHANNELS / WORKGROUP), or one workgroup for all.
 // Bindings: 0 running mean, 1 running variance, 2 gamma, 3 beta, 4 alpha, 5 scratch [CHANNELS].
 #include "reduce.wgsl"
 #include "affine"
@@ -13,13 +13,15 @@
 @group(0) @binding(5) var<storage, read_write> scratch: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
-fn eval(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn eval(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
     let factors = affine_factors(lid);
-    let channel = wg.x * WORKGROUP + lid;
-    if channel >= CHANNELS {
-        return;
+    for (var c = wg.x * WORKGROUP + lid; c < CHANNELS; c += grid.x * WORKGROUP) {
+        let wb = affine_of(c, factors);
+        let invstd = 1.0 / sqrt(running_var[c] + EPS);
+        scratch[c] = vec4<f32>(running_mean[c], wb.x * invstd, wb.y, 0.0);
     }
-    let wb = affine_of(channel, factors);
-    let invstd = 1.0 / sqrt(running_var[channel] + EPS);
-    scratch[channel] = vec4<f32>(running_mean[channel], wb.x * invstd, wb.y, 0.0);
 }

@@ -5,8 +5,8 @@
 //   batch_mean = mean, batch_var = M2/(count - 1), and 0 when count = 1 (M2 is 0 there)
 // w and b: affine.wgsl (with the norms of gamma and beta over all channels when normalized).
 //
-// Workgroup: WORKGROUP / SPLIT channels, SPLIT invocations each, which share the channel's partials.
-// Grid (CHANNELS / (WORKGROUP / SPLIT)).
+// Workgroup: WORKGROUP / SPLIT channels at a time, SPLIT invocations each, which share the channel's
+// partials. Grid (CHANNELS / (WORKGROUP / SPLIT)) or less: one workgroup computes the norms once.
 // Bindings: 0 scratch (stats.wgsl), 1 gamma, 2 beta, 3 alpha, 4 saved [2, CHANNELS] = mean, invstd,
 //           5 batch mean, 6 batch variance. Without affine 1..3 are not read.
 #include "reduce.wgsl"
@@ -23,36 +23,41 @@
 const OWNED: u32 = WORKGROUP / SPLIT; // channels of a workgroup
 
 @compute @workgroup_size(WORKGROUP)
-fn finalize(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
+fn finalize(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
     let factors = affine_factors(lid);
-    let channel = wg.x * OWNED + lid % OWNED;
     let chunks = arrayLength(&scratch) / CHANNELS - 1u;
 
-    var all = Moments(0.0, 0.0, 0.0);
-    if channel < CHANNELS {
-        for (var chunk = lid / OWNED; chunk < chunks; chunk += SPLIT) {
-            let part = scratch[(1u + chunk) * CHANNELS + channel];
-            all = merge_moments(all, Moments(part.x, part.y, part.z));
+    for (var first = wg.x * OWNED; first < CHANNELS; first += grid.x * OWNED) {
+        let channel = first + lid % OWNED;
+        var all = Moments(0.0, 0.0, 0.0);
+        if channel < CHANNELS {
+            for (var chunk = lid / OWNED; chunk < chunks; chunk += SPLIT) {
+                let part = scratch[(1u + chunk) * CHANNELS + channel];
+                all = merge_moments(all, Moments(part.x, part.y, part.z));
+            }
+        }
+        if SPLIT > 1u {
+            workgroupBarrier();
+            reduction[lid] = vec4<f32>(all.mean, all.m2, all.count, 0.0);
+            workgroupBarrier();
+            all = stored_moments(lid % OWNED);
+            for (var s = 1u; s < SPLIT; s++) {
+                all = merge_moments(all, stored_moments(s * OWNED + lid % OWNED));
+            }
+        }
+        if channel < CHANNELS && lid < OWNED {
+            let mean = scratch[CHANNELS + channel].w + all.mean;
+            let invstd = 1.0 / sqrt(all.m2 / all.count + EPS);
+            let wb = affine_of(channel, factors);
+            scratch[channel] = vec4<f32>(mean, wb.x * invstd, wb.y, 0.0);
+            saved[channel] = mean;
+            saved[CHANNELS + channel] = invstd;
+            batch_mean[channel] = mean;
+            batch_var[channel] = all.m2 / max(all.count - 1.0, 1.0);
         }
     }
-    if SPLIT > 1u {
-        workgroupBarrier();
-        reduction[lid] = vec4<f32>(all.mean, all.m2, all.count, 0.0);
-        workgroupBarrier();
-        all = stored_moments(lid % OWNED);
-        for (var s = 1u; s < SPLIT; s++) {
-            all = merge_moments(all, stored_moments(s * OWNED + lid % OWNED));
-        }
-    }
-    if channel >= CHANNELS || lid >= OWNED {
-        return;
-    }
-    let mean = scratch[CHANNELS + channel].w + all.mean;
-    let invstd = 1.0 / sqrt(all.m2 / all.count + EPS);
-    let wb = affine_of(channel, factors);
-    scratch[channel] = vec4<f32>(mean, wb.x * invstd, wb.y, 0.0);
-    saved[channel] = mean;
-    saved[CHANNELS + channel] = invstd;
-    batch_mean[channel] = mean;
-    batch_var[channel] = all.m2 / max(all.count - 1.0, 1.0);
 }

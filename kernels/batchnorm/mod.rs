@@ -159,20 +159,23 @@ impl Geometry {
             .grid(x, y, z)
     }
 
-    /// A launch over channels, `split` invocations each.
+    /// A launch over channels, `split` invocations each; with the norms of NBN, and no more invocations
+    /// than channels, one workgroup, which computes them once.
     fn over_channels(&self, source: Source, entry: &'static str, split: u32) -> Launch {
         let (affine, eps) = match self.bn.affine {
             Affine::None => (0u32, 0.0),
             Affine::Plain => (1, 0.0),
             Affine::Normalized { eps } => (2, eps),
         };
+        let groups =
+            if affine == 2 && split == 1 { 1 } else { self.bn.c.div_ceil(self.small / split) };
         Launch::new(source, entry)
             .constant("WORKGROUP", self.small)
             .constant("CHANNELS", self.bn.c)
             .constant("AFFINE", affine)
             .constant("NORM_EPS", eps)
             .part("affine", AFFINE)
-            .grid(self.bn.c.div_ceil(self.small / split), 1, 1)
+            .grid(groups, 1, 1)
     }
 
     /// Bytes of the partials.
@@ -332,8 +335,14 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
     program.push_reading(sums, &args, &[x]);
 
     let finalize = |combine: bool, project: bool| {
-        g.over_channels(BACKWARD_FINALIZE, "finalize", g.split)
-            .constant("SPLIT", g.split)
+        let split = if combine { g.split } else { 1 };
+        let launch = g.over_channels(BACKWARD_FINALIZE, "finalize", split);
+        let all = bn.c.div_ceil(g.small / split);
+        // Every channel's sums are needed before one is projected.
+        let groups = if combine && !project { all } else { launch.grid[0] };
+        launch
+            .grid(groups, 1, 1)
+            .constant("SPLIT", split)
             .constant("ALPHA_LEN", bn.alpha_len)
             .constant("EVAL", eval)
             .constant("COMBINE", combine)
