@@ -4,6 +4,7 @@ mod bench;
 mod calibrate;
 mod check;
 mod compare;
+mod data;
 mod devices;
 mod eval;
 mod inspect;
@@ -49,6 +50,8 @@ enum Command {
     Predict(predict::Args),
     /// Fit the temperature that makes a checkpoint's probabilities mean what they say
     Calibrate(Box<calibrate::Args>),
+    /// Look through a set of image files, pack it into shards, measure how fast it is read
+    Data(data::Args),
     /// Look into kernels, a run's folder, or a planned step
     Inspect(inspect::Args),
     /// Write the page about a run, or about two beside each other
@@ -85,6 +88,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Calibrate(args) => calibrate::run(args),
+        Command::Data(args) => data::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(args),
         Command::Check(args) => check::run(args),

@@ -4,14 +4,13 @@
 //! files decoded by all processors → [`Splits`]. What is not chosen is never read.
 
 use super::image_file::load_into;
-use super::{DataSpec, Dataset, Splits, buffer, first_per_class, longtail};
+use super::place::Place;
+use super::{
+    DataSpec, Dataset, IMAGENET_MEAN, IMAGENET_STD, Splits, buffer, first_per_class, longtail,
+};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Mutex;
-
-/// Mean and standard deviation per channel of ImageNet, which photos are normalised by.
-const PHOTO_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const PHOTO_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Width and height without `image_size`.
 pub(super) const DEFAULT_SIZE: usize = 32;
@@ -19,13 +18,13 @@ pub(super) const DEFAULT_SIZE: usize = 32;
 /// The files of a split.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Part {
-    pub paths: Vec<PathBuf>,
+    pub paths: Vec<Place>,
     pub labels: Vec<u32>,
 }
 
 impl Part {
-    pub fn push(&mut self, path: PathBuf, label: usize) {
-        self.paths.push(path);
+    pub fn push(&mut self, place: impl Into<Place>, label: usize) {
+        self.paths.push(place.into());
         self.labels.push(label as u32);
     }
 }
@@ -60,8 +59,8 @@ pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
             shape: [3, size, size],
             pixels,
             labels: kept.iter().map(|i| part.labels[*i as usize]).collect(),
-            mean: PHOTO_MEAN,
-            std: PHOTO_STD,
+            mean: IMAGENET_MEAN,
+            std: IMAGENET_STD,
         };
         Ok((set, kept))
     };
@@ -92,13 +91,14 @@ pub struct Loaded {
 pub fn load_images(paths: &[PathBuf], size: [usize; 2], skip_bad: bool) -> Result<Loaded> {
     let mut skipped = Vec::new();
     let all: Vec<u32> = (0..paths.len() as u32).collect();
-    let (pixels, kept) = decode_all(paths, &all, size, skip_bad, &mut skipped)?;
+    let places: Vec<Place> = paths.iter().cloned().map(Place::from).collect();
+    let (pixels, kept) = decode_all(&places, &all, size, skip_bad, &mut skipped)?;
     Ok(Loaded { pixels, kept, skipped })
 }
 
 /// The pixels of the chosen files, and which of them were kept.
 fn decode_all(
-    paths: &[PathBuf],
+    paths: &[Place],
     chosen: &[u32],
     size: [usize; 2],
     skip_bad: bool,
@@ -167,7 +167,7 @@ fn without(
 }
 
 /// An error about an image, with the way around it.
-fn advised(e: Error) -> Error {
+pub(super) fn advised(e: Error) -> Error {
     match e {
         Error::Data { path, message } => {
             Error::Data { path, message: format!("{message} (--skip-bad leaves such files out)") }

@@ -217,6 +217,7 @@ fn entries(dir: &Path) -> Result<Entries> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::Place;
     use super::*;
 
     /// Makes empty files (and their folders).
@@ -231,7 +232,8 @@ mod tests {
     }
 
     fn names(part: &Part, dir: &Path) -> Vec<String> {
-        let short = |p: &PathBuf| p.strip_prefix(dir).unwrap().to_string_lossy().replace('\\', "/");
+        let short =
+            |p: &Place| p.path().strip_prefix(dir).unwrap().to_string_lossy().replace('\\', "/");
         part.paths.iter().map(short).collect()
     }
 
@@ -306,6 +308,7 @@ mod tests {
         #[cfg(unix)]
         std::os::unix::fs::symlink(dir.path(), dir.path().join("b/again")).unwrap();
         let paths = images_under(dir.path()).unwrap();
+        let paths = paths.into_iter().map(Place::from).collect();
         let part = Part { paths, labels: Vec::new() };
         assert_eq!(names(&part, dir.path()), ["a.jpeg", "b/2.png", "b/c/1.JPG"]);
     }

@@ -3,6 +3,7 @@
 //! JPEG or PNG → 8-bit RGB, turned as its EXIF data says → resized until it just covers the target,
 //! the shorter side exactly → centre crop → bytes, channel by channel.
 
+use super::place::Place;
 use crate::error::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, imageops};
@@ -18,13 +19,13 @@ const LONGEST: u64 = 4;
 /// A file that cannot be read, is neither JPEG nor PNG, is damaged or cut short.
 pub fn load_image(path: &Path, size: [usize; 2]) -> Result<Vec<u8>> {
     let mut out = vec![0; 3 * size[0] * size[1]];
-    load_into(path, size, &mut out)?;
+    load_into(&Place::from(path.to_path_buf()), size, &mut out)?;
     Ok(out)
 }
 
 /// [`load_image`] into a place of 3 × height × width bytes.
-pub(super) fn load_into(path: &Path, size: [usize; 2], out: &mut [u8]) -> Result<()> {
-    let image = cover(decode(path)?, size);
+pub(super) fn load_into(place: &Place, size: [usize; 2], out: &mut [u8]) -> Result<()> {
+    let image = cover(decode(place.path(), &place.read()?)?, size);
     let [height, width] = size;
     let left = (image.width() as usize - width) / 2;
     let top = (image.height() as usize - height) / 2;
@@ -40,19 +41,18 @@ pub(super) fn load_into(path: &Path, size: [usize; 2], out: &mut [u8]) -> Result
     Ok(())
 }
 
-/// The pixels of a file. Formats are told apart by content, not by name.
-fn decode(path: &Path) -> Result<RgbImage> {
+/// The pixels of a file's bytes. Formats are told apart by content, not by name; the path is for messages.
+pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<RgbImage> {
     let read = |e| Error::io("read", path, e);
-    let bytes = std::fs::read(path).map_err(read)?;
     if bytes.is_empty() {
         return Err(Error::data(path, "is empty"));
     }
     let bad = |e: image::ImageError| Error::data(path, format!("cannot be decoded: {e}"));
     let reader =
-        ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format().map_err(read)?;
+        ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format().map_err(read)?;
     match reader.format() {
         Some(ImageFormat::Png) => {}
-        Some(ImageFormat::Jpeg) if jpeg_is_whole(&bytes) => {}
+        Some(ImageFormat::Jpeg) if jpeg_is_whole(bytes) => {}
         Some(ImageFormat::Jpeg) => {
             return Err(Error::data(path, "is cut short: the JPEG has no end marker"));
         }

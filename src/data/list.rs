@@ -5,6 +5,7 @@
 
 use super::files::{Listing, Part};
 use super::folder::folder_name;
+use super::place::Place;
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -38,7 +39,7 @@ pub(super) fn list(place: &Path, skip_bad: bool) -> Result<Listing> {
     }
     let part = |lines: Vec<Line>| Part {
         labels: lines.iter().map(|(_, _, label)| *label).collect(),
-        paths: lines.into_iter().map(|(_, path, _)| path).collect(),
+        paths: lines.into_iter().map(|(_, path, _)| path.into()).collect(),
     };
     let (train, test) = (part(train), part(test));
     let classes = class_names(&train, classes);
@@ -158,7 +159,8 @@ fn class_count(list: &Path, lines: &[Line]) -> Result<usize> {
 /// otherwise the labels.
 fn class_names(train: &Part, classes: usize) -> Vec<String> {
     let mut folders: Vec<Option<&OsStr>> = vec![None; classes];
-    let folder = |path: &'_ PathBuf| path.parent().and_then(Path::file_name).map(OsStr::to_owned);
+    let folder =
+        |place: &Place| place.path().parent().and_then(Path::file_name).map(OsStr::to_owned);
     let owned: Vec<_> = train.paths.iter().map(folder).collect();
     let agree = owned.iter().zip(&train.labels).all(|(name, label)| {
         let seen = &mut folders[*label as usize];
@@ -197,8 +199,8 @@ mod tests {
         let dir = data(&[("train.txt", train), ("test.txt", "b/1.jpg 1\n"), ("val.txt", "bad")]);
         let found = list(dir.path(), false).unwrap();
         assert_eq!(found.train.labels, [0, 1, 0, 2]);
-        assert_eq!(found.train.paths[3], dir.path().join("c d/1.jpg"));
-        assert_eq!(found.test.paths, [dir.path().join("b/1.jpg")]);
+        assert_eq!(found.train.paths[3].path(), dir.path().join("c d/1.jpg"));
+        assert_eq!(found.test.paths, [Place::from(dir.path().join("b/1.jpg"))]);
         assert_eq!(found.classes, ["a", "b", "c d"]);
     }
 

@@ -1,19 +1,24 @@
 //! Data sets: from files or a seed to bytes in memory.
 //!
-//! [`DataSpec`] (what is asked for) → a source ([`cifar`](self), image folder, list files or the
-//! built-in synthetic set) → the long-tailed choice ([`longtail`]) → [`Splits`]: a training and a
+//! [`DataSpec`] (what is asked for) → a source ([`cifar`](self), image folder, list files,
+//! shards or the built-in synthetic set) → the long-tailed choice ([`longtail`]) → [`Splits`]: a training and a
 //! test [`Dataset`] of NCHW bytes and labels. The trainer uploads both; [`sampler`] says in which
 //! order an epoch visits the images. Nothing here knows a device.
 
+pub mod audit;
 mod cifar;
+mod crop;
 mod files;
 mod folder;
 mod image_file;
 mod list;
 pub mod longtail;
+mod place;
 mod random;
 pub mod sampler;
+mod shards;
 mod split;
+pub mod stream;
 pub mod survey;
 mod synthetic;
 
@@ -21,6 +26,8 @@ pub use files::{Loaded, load_images};
 pub use folder::images_under;
 pub use image_file::load_image;
 pub use longtail::{Profile, SubsetRule};
+pub use place::Place;
+pub use shards::Packed;
 
 use crate::error::{Error, Result, unknown};
 use serde::{Deserialize, Serialize};
@@ -37,7 +44,7 @@ pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Names that [`DataSpec::dataset`] can have.
-const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list"];
+const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list", "shards"];
 
 /// Images and labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +167,7 @@ impl Splits {
 /// Which data, and how long-tailed. The default is the job of the README's first command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
-    /// `synthetic`, `cifar10`, `cifar100`, `folder` or `list`.
+    /// `synthetic`, `cifar10`, `cifar100`, `folder`, `list` or `shards`.
     pub dataset: String,
     /// The folder, archive or list; none for `synthetic`.
     pub data: Option<PathBuf>,
@@ -271,6 +278,7 @@ pub fn load(spec: &DataSpec) -> Result<Splits> {
         "cifar100" => cut(cifar::read(spec.place()?, 100)?, spec)?,
         "folder" => files::load(folder::list(spec.place()?, spec.seed)?, spec)?,
         "list" => files::load(list::list(spec.place()?, spec.skip_bad)?, spec)?,
+        "shards" => files::load(shards::list(spec.place()?)?, spec)?,
         _ => synthetic::load(spec)?,
     };
     let splits = if spec.holdout > 0.0 { split::hold_out(splits, spec)? } else { splits };

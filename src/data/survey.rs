@@ -4,6 +4,7 @@
 //! files' headers → [`Survey`], from which `evenkeel train FOLDER` chooses a recipe.
 
 use super::files::Listing;
+use super::place::Place;
 use super::{DataSpec, first_per_class, folder, longtail};
 use crate::error::Result;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ pub fn survey(spec: &DataSpec) -> Result<Survey> {
         longtail::tally(&kept, classes.len())
     };
     let step = kept.len().div_ceil(SAMPLE).max(1);
-    let sample = kept.iter().step_by(step).map(|i| train.paths[*i as usize].as_path());
+    let sample = kept.iter().step_by(step).map(|i| &train.paths[*i as usize]);
     Ok(Survey {
         train: count(&train.labels, &kept),
         test: count(&test.labels, &tested),
@@ -94,15 +95,15 @@ pub fn survey(spec: &DataSpec) -> Result<Survey> {
     })
 }
 
-fn sides<'a>(files: impl Iterator<Item = &'a Path>) -> Option<[usize; 3]> {
+fn sides<'a>(files: impl Iterator<Item = &'a Place>) -> Option<[usize; 3]> {
     let mut short: Vec<usize> = files.filter_map(short_side).collect();
     short.sort_unstable();
     Some([*short.first()?, short[short.len() / 2], *short.last()?])
 }
 
 /// From the file's header; a damaged file is met when it is read.
-fn short_side(file: &Path) -> Option<usize> {
-    let reader = image::ImageReader::open(file).ok()?.with_guessed_format().ok()?;
+fn short_side(place: &Place) -> Option<usize> {
+    let reader = image::ImageReader::open(place.path()).ok()?.with_guessed_format().ok()?;
     let (width, height) = reader.into_dimensions().ok()?;
     Some(width.min(height) as usize)
 }

@@ -33,7 +33,7 @@ pub use layers::NbnLayers;
 use key::Setting;
 
 /// Data sets that `dataset` can name.
-pub const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list"];
+pub const DATASETS: &[&str] = &["synthetic", "cifar10", "cifar100", "folder", "list", "shards"];
 /// Networks that `model` can name.
 pub const MODELS: &[&str] = &model_names();
 
