@@ -99,7 +99,7 @@ pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
 /// Names that an error lists at most.
 const LISTED: usize = 24;
 
-/// "unknown model `resnet33`; did you mean `resnet32`? Known: ...", as a wrong request. Of many names, the
+/// "unknown model `resnett32`; did you mean `resnet32`? Known: ...", as a wrong request. Of many names, the
 /// nearest are listed.
 pub fn unknown(what: &str, wrong: &str, valid: &[&str]) -> Error {
     let hint = nearest(wrong, valid.iter().copied())

@@ -85,7 +85,7 @@ fn what_no_bench_is_called_is_told_with_the_nearest() {
     refused(&["bench", "matmull"], &["did you mean `matmul`?", "--list"]);
     refused(&["bench", "stepp"], &["did you mean `step`?"]);
     refused(&["tune", "matmul_512x512x513"], &["did you mean `matmul_512x512x512`?"]);
-    refused(&["bench", "step", "--model", "resnet33"], &["did you mean `resnet32`?"]);
+    refused(&["bench", "step", "--model", "resnett32"], &["did you mean `resnet32`?"]);
     refused(&["bench", "step", "--norm", "nbm"], &["did you mean `nbn`?"]);
     refused(&["bench", "step", "--batch-size", "0"], &["--batch-size"]);
     refused(&["bench", "--rounds", "0"], &["--rounds"]);

@@ -297,7 +297,7 @@ fn an_empty_class_folder_is_named() {
 #[test]
 fn an_unknown_value_is_answered_with_the_nearest() {
     for (flag, wrong, nearest) in [
-        ("--model", "resnet33", "resnet32"),
+        ("--model", "resnett32", "resnet32"),
         ("--norm", "nbm", "nbn"),
         ("--dataset", "cifar11", "cifar10"),
         ("--head", "linaer", "linear"),

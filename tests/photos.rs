@@ -365,7 +365,7 @@ fn trees_that_are_none_are_answered() {
     ran.failed(2, &["a folder among the images", "--out"]);
     assert!(!inside.exists());
     evenkeel(&["train", photos, "--dataset", "cifar10"]).failed(2, &["leave --dataset"]);
-    evenkeel(&["train", photos, "--model", "resnet33"]).failed(2, &["resnet32"]);
+    evenkeel(&["train", photos, "--model", "resnett32"]).failed(2, &["resnet32"]);
     let resumed = evenkeel(&["train", photos, "--resume", "--out", text(run)]);
     resumed.failed(2, &["leave the file or folder out"]);
 }

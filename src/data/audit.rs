@@ -72,6 +72,9 @@ impl Audit {
 /// What lies at `place`, with `seed` for the choice of test images where there are none. Missing images of
 /// a list are told in the listing.
 fn listing(place: &Path, seed: u64) -> Result<(&'static str, Listing)> {
+    if !place.exists() {
+        return Err(Error::usage(format!("{}: no such folder or list", place.display())));
+    }
     let is_list = place.is_file()
         || std::fs::read_dir(place)
             .map_err(|e| Error::io("read", place, e))?

@@ -3,7 +3,7 @@
 //! statistic and its batch's value lie likewise in two.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Slice};
+use crate::gpu::{Gpu, Slice, mib};
 use crate::tensor::{DType, Shape, Tensor};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -66,6 +66,11 @@ impl Builder {
         self.entry(name, shape.into(), Init::Constant(start), Kind::Statistic)
     }
 
+    /// Names and shapes of all entries, in the order they were declared.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|e| (e.name.as_str(), e.shape.dims()))
+    }
+
     fn entry(&mut self, name: String, shape: Shape, init: Init, kind: Kind) -> Slot {
         self.entries.push(Entry { name, shape, init, kind });
         Slot(self.entries.len() - 1)
@@ -111,6 +116,13 @@ impl Params {
         }
         let flat = |label: &str, words: usize| -> Result<Tensor> {
             let words = words.max(BLOCK);
+            if words as u64 * 4 > gpu.caps.max_binding {
+                let [need, most] = [words as u64 * 4, gpu.caps.max_binding].map(mib);
+                return Err(Error::Device(format!(
+                    "the network's {label} need {need} in one buffer; this device binds at most {most}: \
+                     a smaller network fits"
+                )));
+            }
             let buffer = gpu.alloc(label, words)?;
             Ok(Tensor::from_slice(gpu, Slice::whole(buffer), [words], DType::F32))
         };
