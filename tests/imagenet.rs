@@ -86,6 +86,7 @@ fn same_as_torchvision(file: &str) {
         head: Head::Linear,
         experts: 1,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
+        projected: 0,
     };
     let gpu = common::gpu();
     let sgd = SgdOptions { momentum: 0.9, weight_decay: 5e-4, ..SgdOptions::default() };

@@ -6,7 +6,7 @@
 
 use super::about::{About, Position, at_file, floats, start_from, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, Config, StartHead};
+use super::config::{Augment, Config, Sampler, StartHead};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::feed::Feed;
@@ -18,6 +18,8 @@ use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
 use super::{parts, policy, trace};
+use crate::data::neighbours::Points;
+use crate::data::smote::Smote;
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -82,6 +84,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
     let path = run.path().to_path_buf();
     let begun = Trainer::new(config, options, splits, gpu, run).and_then(|mut trainer| {
         trainer.start()?;
+        trainer.find_neighbours()?;
         Ok(trainer)
     });
     match begun {
@@ -131,6 +134,8 @@ impl<'a> Trainer<'a> {
         let spec = about.spec(config.model.nbn_bias_start)?;
         let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
         session.mix = config.input.mix;
+        session.contrast = parts::contrast(config);
+        session.between = config.input.sampler == Sampler::Smote;
         session.cutout = config.input.cutout;
         let [_, h, w] = splits.train.shape;
         session.policy = policy::policy(&gpu, &config.input, [h, w])?;
@@ -181,16 +186,15 @@ impl<'a> Trainer<'a> {
         for skipped in &self.splits.skipped {
             self.progress.message(&format!("left out {skipped}"));
         }
+        if let Some(told) = self.feed.told() {
+            self.progress.message(&told);
+        }
         if !self.options.resume {
-            if let Some(init) = &self.config.train.init {
-                let file = Checkpoint::load(init)?;
-                self.at.tracked = tracked(&file);
-                let fresh = self.config.train.start_head == StartHead::Fresh;
-                start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
-            }
+            self.begin_from_init()?;
             return self.first_plan();
         }
         let Some(latest) = self.run.load_latest()? else {
+            self.begin_from_init()?;
             self.run.truncate_metrics(None)?;
             self.progress.message("no checkpoint yet: the run starts from its beginning");
             return Ok(());
@@ -213,6 +217,32 @@ impl<'a> Trainer<'a> {
         self.progress.resume_at(self.at.epoch, self.at.step as usize);
         let (epoch, step) = (self.at.epoch + 1, self.at.step);
         self.progress.message(&format!("continuing in epoch {epoch}, after step {step}"));
+        Ok(())
+    }
+
+    /// The parameters of `--init`.
+    fn begin_from_init(&mut self) -> Result<()> {
+        if let Some(init) = &self.config.train.init {
+            let file = Checkpoint::load(init)?;
+            self.at.tracked = tracked(&file);
+            let fresh = self.config.train.start_head == StartHead::Fresh;
+            start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
+        }
+        Ok(())
+    }
+
+    /// SMOTE's neighbours by the features of the network, which is fixed: a resumed run finds the same.
+    fn find_neighbours(&mut self) -> Result<()> {
+        if self.config.input.sampler == Sampler::Smote {
+            let labels = &self.splits.train.labels;
+            let stored: Vec<u32> = (0..labels.len() as u32).collect();
+            self.train.set_order(&stored);
+            let batch = self.config.train.batch_size;
+            let features = self.session.features(&self.train, labels.len(), batch)?;
+            let points = Points::new(&features, features.len() / labels.len().max(1));
+            let (classes, k) = (self.splits.counts.len(), self.config.input.neighbours);
+            self.feed.smote = Some(Smote::new(&points, labels, classes, k));
+        }
         Ok(())
     }
 
@@ -364,7 +394,7 @@ impl<'a> Trainer<'a> {
         let loss = self.at.loss_sum / seen as f64;
         let accuracy = self.at.correct as f64 / seen as f64;
         if last {
-            self.edit_head()?;
+            self.edit()?;
         }
         let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
         let confusion = if evaluate { Some(self.evaluate()?) } else { None };
