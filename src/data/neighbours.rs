@@ -42,6 +42,22 @@ impl<'a> Points<'a> {
         }
         found.into_iter().map(|(_, index)| index).collect()
     }
+
+    /// [`Points::nearest`] of each of `of`, by all of the machine's threads.
+    pub fn nearest_of_each(&self, of: &[u32], candidates: &[u32], k: usize) -> Vec<Vec<u32>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = of.len().div_ceil(threads).max(1);
+        let search = |part: &[u32]| -> Vec<Vec<u32>> {
+            part.iter().map(|i| self.nearest(*i, candidates, k)).collect()
+        };
+        let mut found = vec![Vec::new(); of.len()];
+        std::thread::scope(|scope| {
+            for (part, place) in of.chunks(share).zip(found.chunks_mut(share)) {
+                scope.spawn(move || place.clone_from_slice(&search(part)));
+            }
+        });
+        found
+    }
 }
 
 /// ‖a − b‖², or nothing once it has reached `limit`.
@@ -88,6 +104,9 @@ mod tests {
                 assert_eq!(points.nearest(of, &candidates, k), all[..k], "{of}, {k}");
             }
         }
+        let all: Vec<u32> = (0..count as u32).collect();
+        let each: Vec<Vec<u32>> = all.iter().map(|i| points.nearest(*i, &candidates, 2)).collect();
+        assert_eq!(points.nearest_of_each(&all, &candidates, 2), each);
         assert_eq!(points.nearest(0, &[0, 3], 5), [3]);
         assert!(points.nearest(0, &[], 5).is_empty());
     }

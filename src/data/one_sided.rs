@@ -59,7 +59,7 @@ fn without_links(
     mut kept: Vec<u32>,
 ) -> Vec<u32> {
     let nearest: Vec<Option<u32>> =
-        kept.iter().map(|i| points.nearest(*i, &kept, 1).first().copied()).collect();
+        points.nearest_of_each(&kept, &kept, 1).iter().map(|n| n.first().copied()).collect();
     let mut left = vec![0usize; counts.len()];
     for image in &kept {
         left[labels[*image as usize] as usize] += 1;

@@ -27,9 +27,12 @@ impl Smote {
         for (image, label) in labels.iter().enumerate() {
             of[*label as usize].push(image as u32);
         }
-        let near =
-            |(image, label): (usize, &u32)| points.nearest(image as u32, &of[*label as usize], k);
-        let neighbours = labels.iter().enumerate().map(near).collect();
+        let mut neighbours = vec![Vec::new(); labels.len()];
+        for images in &of {
+            for (image, near) in images.iter().zip(points.nearest_of_each(images, images, k)) {
+                neighbours[*image as usize] = near;
+            }
+        }
         Smote { classes: of, neighbours }
     }
 
