@@ -1,5 +1,5 @@
-//! Batch-norm layers: plain, normalized (NBN), with statistics by domain or without an affine map, and the choice of which
-//! layers of a network are normalized.
+//! Batch-norm layers: plain, normalized (NBN), with statistics by domain or without an affine map, and the
+//! choice of which layers of a network are normalized.
 //!
 //! NBN and its zero start. The reference starts β at 0. Then b = α·β/(‖β‖+1e-6) is 0 and its first
 //! gradient is 10⁶·α·u, u being the batch's Σ dy: one step throws ‖β‖ to 10³ and more, after which

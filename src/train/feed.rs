@@ -1,5 +1,6 @@
 //! What each epoch and step is fed: the order of the images by the recipe's sampler, the images that others
-//! are mixed with or drawn towards, and each step's share and shift. All of it depends on (seed, epoch, step) alone.
+//! are mixed with or drawn towards, and each step's share and shift. All of it depends on (seed, epoch, step)
+//! alone.
 
 use super::config::{Config, MixKind, Sampler};
 use super::device_set::DeviceSet;

@@ -18,8 +18,6 @@ use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
 use super::{parts, policy, trace};
-use crate::data::neighbours::Points;
-use crate::data::smote::Smote;
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -32,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+mod begin;
 mod finish;
 
 /// How a run is started and shown.
@@ -217,32 +216,6 @@ impl<'a> Trainer<'a> {
         self.progress.resume_at(self.at.epoch, self.at.step as usize);
         let (epoch, step) = (self.at.epoch + 1, self.at.step);
         self.progress.message(&format!("continuing in epoch {epoch}, after step {step}"));
-        Ok(())
-    }
-
-    /// The parameters of `--init`.
-    fn begin_from_init(&mut self) -> Result<()> {
-        if let Some(init) = &self.config.train.init {
-            let file = Checkpoint::load(init)?;
-            self.at.tracked = tracked(&file);
-            let fresh = self.config.train.start_head == StartHead::Fresh;
-            start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
-        }
-        Ok(())
-    }
-
-    /// SMOTE's neighbours by the features of the network, which is fixed: a resumed run finds the same.
-    fn find_neighbours(&mut self) -> Result<()> {
-        if self.config.input.sampler == Sampler::Smote {
-            let labels = &self.splits.train.labels;
-            let stored: Vec<u32> = (0..labels.len() as u32).collect();
-            self.train.set_order(&stored);
-            let batch = self.config.train.batch_size;
-            let features = self.session.features(&self.train, labels.len(), batch)?;
-            let points = Points::new(&features, features.len() / labels.len().max(1));
-            let (classes, k) = (self.splits.counts.len(), self.config.input.neighbours);
-            self.feed.smote = Some(Smote::new(&points, labels, classes, k));
-        }
         Ok(())
     }
 
