@@ -2,7 +2,7 @@
 
 use crate::{Arg, Launch, Program, linear_grid};
 
-/// y[i] = x[i + from], 0 where x has no such element, over `len` 4-byte elements of any type. In: x. Out: y.
+/// y_i = x_(i + from), 0 where x has no such element, over `len` 4-byte elements of any type. In: x. Out: y.
 pub fn rows(len: u32, from: i32) -> Program {
     let [x, y, z] = linear_grid(len.div_ceil(64));
     let launch = Launch::new(source!("rows/rows.wgsl"), "main")

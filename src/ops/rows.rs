@@ -6,7 +6,7 @@ use crate::tensor::{Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::rows::rows as program;
 use evenkeel_kernels::{Caps, Program};
 
-/// y[i] = x[i + from] in elements, 0 outside x.
+/// y_i = x_(i + from) in elements, 0 outside x.
 #[derive(Debug)]
 struct Rows {
     from: i32,
