@@ -28,7 +28,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let model = evenkeel::nn::MODELS.iter().find(|arch| arch.blocks[0] == blocks);
     let model = model.ok_or("no model has so many blocks")?.name;
     let norms = Norms::new(NormKind::Bn, NormLayers::Nothing, BiasStart::Zero);
-    let spec = Spec { model, classes: shape[0], head: Head::Linear, experts: 1, norms };
+    let spec =
+        Spec { model, classes: shape[0], head: Head::Linear, experts: 1, norms, projected: 0 };
     let gpu = Gpu::open(None)?;
     let mut builder = Builder::default();
     let net = ResNet::new(&mut builder, &spec)?;

@@ -5,8 +5,8 @@ use crate::batchnorm::{Affine, BatchNorm};
 use crate::conv2d::{Conv2d, Direction};
 use crate::{Caps, Program};
 use crate::{
-    augment, batch, batchnorm, conv2d, elementwise, limits, matmul, optim, pool, reduce, shortcut,
-    softmax_ce,
+    augment, batch, batchnorm, conv2d, elementwise, limits, matmul, optim, pool, reduce, rows,
+    shortcut, softmax_ce,
 };
 
 /// A kernel (or the few launches of one op).
@@ -423,6 +423,12 @@ fn rest() -> Vec<Kernel> {
         ),
         only("shortcut_a.backward", "its transpose", SHORT, |s, c| {
             shortcut::backward(&short(s), c)
+        }),
+        only("rows", "y = some rows of x", ROWS, |s, _| {
+            rows::rows(s.at("rows") / 2 * s.at("cols"), s.at("cols") as i32)
+        }),
+        only("rows.backward", "its transpose", ROWS, |s, _| {
+            rows::rows(s.at("rows") * s.at("cols"), -(s.at("cols") as i32))
         }),
         only("softmax.forward", "y = exp(x - max)/sum", ROWS, |s, c| {
             softmax_ce::softmax_forward(s.at("rows"), s.at("cols"), c)

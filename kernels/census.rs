@@ -6,7 +6,7 @@ use crate::batchnorm::{Affine, BatchNorm};
 use crate::conv2d::{Conv2d, Direction};
 use crate::{
     Caps, Program, augment, batch, batchnorm, catalog, conv2d, elementwise, limits, matmul, optim,
-    pool, reduce, shortcut, softmax_ce,
+    pool, reduce, rows, shortcut, softmax_ce,
 };
 
 /// The programs of one kind of device.
@@ -243,6 +243,8 @@ fn the_rest(all: &mut Census) {
     }
     all.add("odd global_avg_pool", reduce::global_avg_pool(3, 5, 49, &caps));
     all.add("odd global_avg_pool backward", pool::global_avg_backward(3, 5, 49));
+    all.add("rows", rows::rows(7 * 33, 33));
+    all.add("rows backward", rows::rows(9 * 33, -33));
     for w in [5, 7] {
         let odd = shortcut::ShortcutA { n: 1, ci: 3, h: 5, w, co: 5, stride: 2 };
         all.add("odd shortcut", shortcut::forward(&odd, &all.caps));

@@ -46,6 +46,7 @@ pub mod optim;
 pub mod pieces;
 pub mod pool;
 pub mod reduce;
+pub mod rows;
 pub mod shortcut;
 pub mod softmax_ce;
 pub mod webgpu;

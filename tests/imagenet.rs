@@ -84,6 +84,7 @@ fn spec_of(golden: &Value) -> Spec<'_> {
         head: Head::Linear,
         experts: 1,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
+        projected: 0,
     }
 }
 

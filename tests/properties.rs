@@ -141,6 +141,14 @@ fn case(op: &'static str) -> BoxedStrategy<Case> {
                 made("reshape", json!({"shape": to}), vec![normal(shape, 1.0)], 1)
             })
             .boxed(),
+        "rows" => (vec(size(6), 1..4), size(6), size(6))
+            .prop_map(|(mut shape, first, count)| {
+                let first = first - 1;
+                shape[0] = shape[0].max(first + count);
+                let attrs = json!({"first": first, "count": count});
+                made("rows", attrs, vec![normal(shape, 1.0)], 1)
+            })
+            .boxed(),
         "shortcut_a" => (plane(), 0..5usize, size(3))
             .prop_map(|(x, more, stride)| {
                 let attrs = json!({"planes": x[1] + 2 * more, "stride": stride});

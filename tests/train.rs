@@ -204,6 +204,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
         head,
         experts: 1,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
+        projected: 0,
     };
     let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
     let splits = data::load(&DataSpec {

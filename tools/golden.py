@@ -4,6 +4,7 @@
 
   ops                 completes golden files of single ops with PyTorch's outputs and gradients
   losses              writes the committed golden files of the long-tail losses
+  methods             writes the committed golden files of norms, weights and contrastive losses
   augment             writes the committed golden file of the image operations (needs torchvision)
   imagenet            writes the committed files of the ImageNet networks (needs torchvision)
   init                writes a network's first parameters
@@ -47,6 +48,9 @@ def arguments():
 
     losses = commands.add_parser("losses", help="write the golden files of the losses")
     losses.add_argument("--out", default=str(GOLDEN / "losses"))
+
+    methods = commands.add_parser("methods", help="write the golden files of methods' parts")
+    methods.add_argument("--out", default=str(GOLDEN / "methods"))
 
     augment = commands.add_parser("augment", help="write the golden file of the image operations")
     augment.add_argument("--out", default=str(GOLDEN / "augment"))
@@ -105,7 +109,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import augment, imagenet, losses, nets, ops, runs
+        from golden import augment, imagenet, losses, methods, nets, ops, runs
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -117,6 +121,8 @@ def main():
     elif args.command == "losses":
         losses.write(args.out)
         losses.write_experts(args.out)
+    elif args.command == "methods":
+        methods.write(args.out)
     elif args.command == "augment":
         augment.write(args.out)
     elif args.command == "imagenet":

@@ -14,7 +14,7 @@ use crate::graph::{Plan, PlanStats};
 use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::About;
-use crate::train::config::{BiasStart, Head, Norm};
+use crate::train::config::{BiasStart, Head, Norm, WeightNorm};
 use crate::train::device_set::DeviceSet;
 use crate::train::session::Session;
 use evenkeel_kernels::Cost;
@@ -105,9 +105,11 @@ impl StepJob {
             model: spec.model.clone(),
             norm: spec.norm,
             nbn_layers: spec.nbn_layers.clone(),
+            weight_norm: WeightNorm::None,
             head: Head::Linear,
             head_scale: 1.0,
             experts: 1,
+            projected: 0,
             classes: data.classes.clone(),
             counts: data.class_counts(),
             shape: data.shape,

@@ -136,6 +136,10 @@ fn apply(name: &'static str, attrs: &Attrs<'_>, x: &[Tensor]) -> Result<Vec<Tens
         "cross_entropy" => one(cross_entropy(attrs, x)),
         "sum" | "mean" => one(reduction(name, attrs, x)),
         "reshape" => one(reshape(attrs, x)),
+        "rows" => {
+            let (first, count) = (attrs.size("first", 0)?, attrs.required_size("count")?);
+            one(ops::rows(&x[0], first, count))
+        }
         "shortcut_a" => {
             let planes = attrs.required_size("planes")?;
             one(ops::shortcut_a(&x[0], planes, attrs.size("stride", 2)?))

@@ -126,6 +126,7 @@ pub const OPS: &[OpInfo] = &[
     shape::SUM,
     shape::MEAN,
     shape::RESHAPE,
+    shape::ROWS,
     shape::SHORTCUT_A,
 ];
 

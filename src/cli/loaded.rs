@@ -13,7 +13,7 @@ use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
 use crate::train::calibration::{Calibration, META};
 use crate::train::checkpoint::{Checkpoint, TensorData};
-use crate::train::config::{BiasStart, Config, Head, Norm, Overrides};
+use crate::train::config::{BiasStart, Config, Head, Norm, Overrides, WeightNorm};
 use crate::train::session::Session;
 use std::path::Path;
 use std::rc::Rc;
@@ -158,9 +158,11 @@ fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
         model: known.map_or("resnet32", |arch| arch.name).to_string(),
         norm: if has(crate::nn::SCALE_FACTOR) { Norm::Nbn } else { Norm::Bn },
         nbn_layers: "last-stage".into(),
+        weight_norm: WeightNorm::None,
         head: if lr { Head::Lr } else { Head::Linear },
         head_scale: 1.0,
         experts: 1,
+        projected: 0,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),
         counts: vec![0; classes],
         shape: [3, side, side],

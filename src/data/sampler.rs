@@ -51,6 +51,13 @@ pub enum Rule {
     Under,
     /// As many of each class as the largest has: each image as often, the rest drawn without replacement.
     Over,
+    /// Every image of a selection once ([`super::one_sided`]).
+    OneSided,
+    /// As many features of each class as the largest has images ([`super::smote`]).
+    Smote,
+    /// Whole batches of this many images in pairs: one in instance-balanced order (every image once in two
+    /// epochs), one class-balanced.
+    Paired(usize),
 }
 
 /// Images by class, to draw from.
@@ -79,7 +86,8 @@ impl Pool {
         let held = self.counts().filter(|n| *n > 0);
         match rule {
             Rule::Under => self.counts().filter(|n| *n > 0).min().unwrap_or(0) * held.count(),
-            Rule::Over => self.counts().max().unwrap_or(0) * held.count(),
+            Rule::Over | Rule::Smote => self.counts().max().unwrap_or(0) * held.count(),
+            Rule::Paired(batch) => (self.images / batch.max(1)).max(1) * batch,
             _ => self.images,
         }
     }
@@ -97,7 +105,7 @@ impl Pool {
                 }
                 Rule::Effective(beta) => count * (1.0 - beta) / -(count * beta.ln()).exp_m1(),
                 Rule::Instance => count,
-                Rule::ClassAware(_) | Rule::Under | Rule::Over => 1.0,
+                _ => 1.0,
             }
         };
         let all: Vec<f64> = self.counts().map(weight).collect();
@@ -111,6 +119,14 @@ impl Pool {
         match rule {
             Rule::Instance => epoch_order(self.images, seed, epoch, Shuffle::Epoch),
             Rule::ClassAware(each) => self.rings(each.max(1), &mut draws),
+            Rule::Paired(_) => {
+                let half = self.epoch_len(rule) / 2;
+                let all = epoch_order(self.images, seed, epoch / 2, Shuffle::Epoch);
+                let first = (epoch % 2) as usize * half;
+                let balanced = self.epoch(Rule::Power(0.0), seed, epoch, progress);
+                let pair = |i: usize| [all[(first + i) % all.len()], balanced[i % balanced.len()]];
+                (0..half).flat_map(pair).collect()
+            }
             Rule::Under | Rule::Over => {
                 let held = || self.classes.iter().filter(|c| !c.is_empty());
                 let most = match rule {
@@ -179,7 +195,7 @@ impl Pool {
     }
 }
 
-fn shuffle<T>(items: &mut [T], draws: &mut Draws) {
+pub(super) fn shuffle<T>(items: &mut [T], draws: &mut Draws) {
     for i in (1..items.len()).rev() {
         items.swap(i, draws.below(i + 1));
     }
@@ -290,6 +306,27 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 666, "over-sampling shows every image");
+    }
+
+    #[test]
+    fn pairs_are_instance_and_class_balanced() {
+        let (pool, labels) = pool();
+        let rule = Rule::Paired(16);
+        assert_eq!(pool.epoch_len(rule), 41 * 16);
+        let (mut instance, mut balanced): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        for epoch in 0..2 {
+            let order = pool.epoch(rule, 5, epoch, 0.0);
+            assert_eq!(order.len(), 41 * 16);
+            instance.extend(order.iter().step_by(2));
+            balanced.extend(order.iter().skip(1).step_by(2).copied());
+        }
+        let found = shares(&balanced, &labels);
+        assert!(found.iter().all(|s| (s - 1.0 / 3.0).abs() < 0.06), "{found:?}");
+        instance.sort_unstable();
+        instance.dedup();
+        assert_eq!(instance.len(), 2 * 41 * 8, "no image twice in two epochs");
+        // Fewer images than a batch: still a whole one.
+        assert_eq!(Pool::new(&[0, 1, 1], 2).epoch(Rule::Paired(8), 0, 1, 0.0).len(), 8);
     }
 
     #[test]

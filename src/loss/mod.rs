@@ -4,6 +4,7 @@
 //! with its gradient) or a loss for each row → class weights and the mean ([`Objective`]). Gradients come
 //! from the ops. The build script lists the folder, so adding a loss takes one file.
 
+pub mod contrast;
 mod objective;
 mod terms;
 

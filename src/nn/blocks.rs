@@ -92,13 +92,13 @@ impl Block {
     /// Declares the block's parameters under `prefix`.
     pub fn new(b: &mut Builder, at: &At, kind: Kind, prefix: &str, norms: &Norms) -> Self {
         let name = |part: &str| format!("{prefix}{}.{part}", at.name);
-        let fan = Fan::of(kind);
+        let start = (Fan::of(kind), norms.weights);
         let shapes = at.convolutions(kind);
         let count = shapes.len();
         let way = (1..)
             .zip(shapes)
             .map(|(i, shape)| {
-                let conv = Conv2d::new(b, &name(&format!("conv{i}")), shape, fan);
+                let conv = Conv2d::new(b, &name(&format!("conv{i}")), shape, start);
                 let last = at.last && i == count;
                 let bn = BatchNorm::new(b, &name(&format!("bn{i}")), shape.co, norms, last);
                 (conv, bn)
@@ -109,7 +109,7 @@ impl Block {
             Kind::Padded => Around::Padded { planes: at.co, stride: at.stride },
             Kind::Basic | Kind::Bottleneck { .. } => {
                 let shape = ConvShape { ci: at.ci, co: at.co, k: 1, stride: at.stride, groups: 1 };
-                let conv = Conv2d::new(b, &name("downsample.0"), shape, fan);
+                let conv = Conv2d::new(b, &name("downsample.0"), shape, start);
                 let bn = BatchNorm::new(b, &name("downsample.1"), at.co, norms, at.last);
                 Around::Projected(conv, bn)
             }

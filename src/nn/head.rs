@@ -2,6 +2,7 @@
 //! methods. Every parameter's name has the part `linear` or `fc`, by which optimizers tell head from backbone.
 
 use super::blocks::Kind;
+use super::weight_norm::{WeightNorm, unit_rows};
 use super::{BatchNorm, Builder, Init, Linear, Scope, Slot};
 use crate::error::Result;
 use crate::ops;
@@ -34,9 +35,6 @@ pub fn in_head_scales(name: &str) -> bool {
     of_head(plain).is_some_and(|part| HEAD_SCALES.contains(&part))
 }
 
-/// Added to ‖x‖² before its root.
-const EPS: f32 = 1e-12;
-
 /// The end of the network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Head {
@@ -68,7 +66,7 @@ impl Classifier {
     pub fn new(
         b: &mut Builder,
         prefix: &str,
-        head: Head,
+        (head, weights): (Head, WeightNorm),
         kind: Kind,
         [features, classes]: [usize; 2],
     ) -> Self {
@@ -82,8 +80,8 @@ impl Classifier {
             return Self::Cosine(b.parameter(named("weight"), [classes, features], init), scale);
         }
         let linear = match kind {
-            Kind::Padded => Linear::new(b, &name, features, classes),
-            _ => Linear::uniform(b, &name, features, classes),
+            Kind::Padded => Linear::new(b, &name, [features, classes], weights.classifier()),
+            _ => Linear::uniform(b, &name, [features, classes], weights.classifier()),
         };
         let mut vector =
             |name: &str, value| b.parameter(named(name), [classes], Init::Constant(value));
@@ -94,7 +92,7 @@ impl Classifier {
             Head::DisAlign => {
                 let scale = vector("logit_scale", 1.0);
                 let bias = vector("logit_bias", 0.0);
-                let confidence = Linear::new(b, &named("confidence"), features, 1);
+                let confidence = Linear::new(b, &named("confidence"), [features, 1], false);
                 Self::Aligned { linear, confidence, scale, bias }
             }
         }
@@ -126,6 +124,17 @@ impl Classifier {
         }
     }
 
+    /// The weight whose rows stand for the classes [classes, I].
+    pub fn weight(&self, scope: &Scope<'_>) -> Result<Tensor> {
+        match self {
+            Self::Cosine(weight, _) => Ok(scope.get(*weight).clone()),
+            Self::Linear(linear)
+            | Self::Rectified(linear, _)
+            | Self::Scaled(linear, _)
+            | Self::Aligned { linear, .. } => linear.weight(scope),
+        }
+    }
+
     /// Its batch norm.
     pub fn norm(&self) -> Option<&BatchNorm> {
         match self {
@@ -133,11 +142,4 @@ impl Classifier {
             _ => None,
         }
     }
-}
-
-/// x_i / √(‖x_i‖² + 1e-12) for each row: a row of zeros stays one, with a finite gradient.
-fn unit_rows(x: &Tensor) -> Result<Tensor> {
-    let squares = ops::sum(&ops::unary("square", x)?, &[1], true)?;
-    let eps = ops::fill(x.gpu(), [1, 1], EPS);
-    ops::binary("div", x, &ops::unary("sqrt", &ops::binary("add", &squares, &eps)?)?)
 }

@@ -1,6 +1,7 @@
 //! Convolution and linear layers: their parameters and PyTorch's names for them.
 
 use super::blocks::Kind;
+use super::weight_norm::{Weight, WeightNorm};
 use super::{Builder, Init, Scope, Slot};
 use crate::error::Result;
 use crate::ops::{self, Conv2dOptions};
@@ -41,20 +42,26 @@ pub struct ConvShape {
 /// √(2 / fan) (`kaiming_normal`).
 #[derive(Clone, Debug)]
 pub struct Conv2d {
-    weight: Slot,
+    weight: Weight,
     options: Conv2dOptions,
 }
 
 impl Conv2d {
     /// Declares the weight [Co, Ci/groups, k, k].
-    pub fn new(builder: &mut Builder, name: &str, shape: ConvShape, fan: Fan) -> Self {
+    pub fn new(
+        builder: &mut Builder,
+        name: &str,
+        shape: ConvShape,
+        (fan, weights): (Fan, WeightNorm),
+    ) -> Self {
         let ConvShape { ci, co, k, stride, groups } = shape;
         let fan = match fan {
             Fan::In => ci / groups,
             Fan::Out => co,
         };
         let init = Init::Normal((2.0 / (fan * k * k) as f32).sqrt());
-        let weight = builder.parameter(format!("{name}.weight"), [co, ci / groups, k, k], init);
+        let normalized = weights.convolutions();
+        let weight = Weight::new(builder, name, [co, ci / groups, k, k], init, normalized);
         let options = Conv2dOptions {
             stride: [stride; 2],
             padding: [k / 2; 2],
@@ -69,7 +76,7 @@ impl Conv2d {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        ops::conv2d(x, scope.get(self.weight), self.options)
+        ops::conv2d(x, &self.weight.tensor(scope)?, self.options)
     }
 }
 
@@ -77,35 +84,43 @@ impl Conv2d {
 /// the bias uniform within ±1/√inputs.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Slot,
+    weight: Weight,
     bias: Slot,
 }
 
 impl Linear {
-    /// `inputs` features to `outputs`, by `kaiming_normal`.
-    pub fn new(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
-        let init = Init::Normal((2.0 / inputs as f32).sqrt());
-        Self::starting(builder, name, inputs, outputs, init)
+    /// So many features to so many, by `kaiming_normal`; `normalized` says that the weight is.
+    pub fn new(b: &mut Builder, name: &str, sizes: [usize; 2], normalized: bool) -> Self {
+        let init = Init::Normal((2.0 / sizes[0] as f32).sqrt());
+        Self::starting(b, name, sizes, init, normalized)
     }
 
     /// The same, by PyTorch's default.
-    pub fn uniform(builder: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Self {
-        let init = Init::Uniform(1.0 / (inputs as f32).sqrt());
-        Self::starting(builder, name, inputs, outputs, init)
+    pub fn uniform(b: &mut Builder, name: &str, sizes: [usize; 2], normalized: bool) -> Self {
+        let init = Init::Uniform(1.0 / (sizes[0] as f32).sqrt());
+        Self::starting(b, name, sizes, init, normalized)
     }
 
     fn starting(
-        builder: &mut Builder,
+        b: &mut Builder,
         name: &str,
-        inputs: usize,
-        outputs: usize,
+        [inputs, outputs]: [usize; 2],
         init: Init,
+        normalized: bool,
     ) -> Self {
         let bound = 1.0 / (inputs as f32).sqrt();
         Linear {
-            weight: builder.parameter(format!("{name}.weight"), [outputs, inputs], init),
-            bias: builder.parameter(format!("{name}.bias"), [outputs], Init::Uniform(bound)),
+            weight: Weight::new(b, name, [outputs, inputs], init, normalized),
+            bias: b.parameter(format!("{name}.bias"), [outputs], Init::Uniform(bound)),
         }
+    }
+
+    /// Its weight [O, I].
+    ///
+    /// # Errors
+    /// None but the engine's own.
+    pub fn weight(&self, scope: &Scope<'_>) -> Result<Tensor> {
+        self.weight.tensor(scope)
     }
 
     /// x [N, I] → [N, O].
@@ -113,6 +128,6 @@ impl Linear {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        ops::linear(x, scope.get(self.weight), Some(scope.get(self.bias)))
+        ops::linear(x, &self.weight.tensor(scope)?, Some(scope.get(self.bias)))
     }
 }

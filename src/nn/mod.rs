@@ -9,7 +9,10 @@ mod head;
 mod layers;
 mod norm;
 mod params;
+mod projection;
 mod resnet;
+mod trans_norm;
+mod weight_norm;
 
 pub use blocks::Kind as BlockKind;
 pub use head::{Head, in_head, in_head_scales, is_head_weight, of_head};
@@ -20,7 +23,10 @@ pub use norm::{
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
+pub use projection::in_projection;
 pub use resnet::{Arch, MODELS, ResNet, Spec};
+pub use trans_norm::{After, Moments, trans_norm_eval, trans_norm_train};
+pub use weight_norm::{WeightNorm, head_weight, unit_rows, weight_norm};
 
 /// What the names of a network's second and later experts begin with.
 const EXPERTS: &str = "experts.";

@@ -1,5 +1,5 @@
-//! Batch-norm layers: plain, normalized (NBN) or without an affine map, and the choice of which
-//! layers of a network are normalized.
+//! Batch-norm layers: plain, normalized (NBN), with statistics by domain or without an affine map, and the
+//! choice of which layers of a network are normalized.
 //!
 //! NBN and its zero start. The reference starts β at 0. Then b = α·β/(‖β‖+1e-6) is 0 and its first
 //! gradient is 10⁶·α·u, u being the batch's Σ dy: one step throws ‖β‖ to 10³ and more, after which
@@ -9,7 +9,8 @@
 //! standard deviation 1/√C instead, so ‖β‖ ≈ 1 from the start, gradients are of ordinary size, and
 //! the direction keeps learning; it is this project's option, not the paper's.
 
-use super::{Builder, EXPERTS, Init, Mode, Scope, Slot};
+use super::trans_norm::{After, trans_norm_eval, trans_norm_train};
+use super::{Builder, EXPERTS, Init, Mode, Scope, Slot, WeightNorm};
 use crate::error::{Error, Result};
 use crate::ops::{Affine, Normalization, batch_norm_eval, batch_norm_train, binary, unary};
 use crate::tensor::Tensor;
@@ -29,6 +30,8 @@ pub enum NormKind {
     Bn,
     /// Unit vectors times one learned scalar, in the layers chosen.
     Nbn,
+    /// Statistics by domain, everywhere ([`super::trans_norm_train`]).
+    Transferable,
 }
 
 /// How an NBN layer's β starts; see the module's text.
@@ -88,13 +91,15 @@ pub struct Norms {
     pub layers: NormLayers,
     /// β's start.
     pub start: BiasStart,
+    /// Which weights are normalized.
+    pub weights: WeightNorm,
     alpha: Cell<Option<Slot>>,
 }
 
 impl Norms {
     /// A choice for one network.
     pub fn new(kind: NormKind, layers: NormLayers, start: BiasStart) -> Self {
-        Norms { kind, layers, start, alpha: Cell::new(None) }
+        Norms { kind, layers, start, weights: WeightNorm::Nothing, alpha: Cell::new(None) }
     }
 
     /// Whether the BN called `name` is normalized; `last` says it ends a block of the last stage.
@@ -158,6 +163,8 @@ pub struct BatchNorm {
     alpha: Option<Slot>,
     mean: Slot,
     variance: Slot,
+    /// The source's statistics where domains have their own; the others are then the target's.
+    source: Option<[Slot; 2]>,
 }
 
 impl BatchNorm {
@@ -171,12 +178,25 @@ impl BatchNorm {
         let weight = b.parameter(format!("{name}.weight"), [c], Init::Constant(1.0));
         let bias = b.parameter(format!("{name}.bias"), [c], start);
         let alpha = if normalized { norms.alpha.get() } else { None };
-        Self::with(b, name, c, Some((weight, bias)), alpha)
+        let mut layer = Self::with(b, name, c, Some((weight, bias)), alpha);
+        if norms.kind == NormKind::Transferable {
+            let statistic =
+                |(part, start)| b.statistic(format!("{name}.{part}_source"), [c], start);
+            layer.source = Some([("running_mean", 0.0), ("running_var", 1.0)].map(statistic));
+        }
+        layer
     }
 
     /// A layer without an affine map: Logit Rectification's, over the logits.
     pub fn plain(b: &mut Builder, name: &str, c: usize) -> Self {
         Self::with(b, name, c, None, None)
+    }
+
+    /// A layer with weight and bias that is never normalized nor split by domain: a contrastive branch's.
+    pub fn affine(b: &mut Builder, name: &str, c: usize) -> Self {
+        let weight = b.parameter(format!("{name}.weight"), [c], Init::Constant(1.0));
+        let bias = b.parameter(format!("{name}.bias"), [c], Init::Constant(0.0));
+        Self::with(b, name, c, Some((weight, bias)), None)
     }
 
     fn with(
@@ -192,6 +212,7 @@ impl BatchNorm {
             alpha,
             mean: b.statistic(format!("{name}.running_mean"), [c], 0.0),
             variance: b.statistic(format!("{name}.running_var"), [c], 1.0),
+            source: None,
         }
     }
 
@@ -235,6 +256,7 @@ impl BatchNorm {
         // A batch norm without an affine map belongs to the classifier.
         let mode = if self.affine.is_some() { scope.backbone } else { scope.mode };
         let mut y = match mode {
+            _ if self.source.is_some() => self.transferable(scope, x, &norm, mode)?,
             Mode::Train => {
                 let made = batch_norm_train(x, &norm)?;
                 scope.note(self.mean, made.mean);
@@ -252,6 +274,30 @@ impl BatchNorm {
             if relu {
                 y = unary("relu", &y)?;
             }
+        }
+        Ok(y)
+    }
+
+    /// The norm with statistics by domain.
+    fn transferable(
+        &self,
+        scope: &Scope<'_>,
+        x: &Tensor,
+        norm: &Normalization<'_>,
+        mode: Mode,
+    ) -> Result<Tensor> {
+        let (Some(source), Affine::Plain { weight, bias }) = (self.source, norm.affine) else {
+            return Err(Error::Failure(format!("{} has no domains", self.name)));
+        };
+        let after = After { weight, bias, residual: norm.residual, relu: norm.relu };
+        let slots = [source, [self.mean, self.variance]];
+        if mode == Mode::Eval {
+            let moments = slots.map(|pair| pair.map(|slot| scope.get(slot).clone()));
+            return trans_norm_eval(x, &moments, &after);
+        }
+        let (y, moments) = trans_norm_train(x, &after)?;
+        for (slot, moment) in slots.into_iter().flatten().zip(moments.into_iter().flatten()) {
+            scope.note(slot, moment);
         }
         Ok(y)
     }

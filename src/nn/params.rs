@@ -26,6 +26,8 @@ pub enum Init {
     Normal(f32),
     /// Uniform between −bound and bound.
     Uniform(f32),
+    /// The length ‖v_i‖ at which each i of another entry's first axis starts.
+    RowLengths(Slot),
 }
 
 /// What an entry is to training.
@@ -145,7 +147,7 @@ impl Params {
             params.places.push(Place { start, leaf });
         }
         for (i, e) in params.entries.iter().enumerate() {
-            params.write(Slot(i), &start_values(e, seed));
+            params.write(Slot(i), &start_values(&params.entries, e, seed));
         }
         Ok(params)
     }
@@ -320,7 +322,10 @@ fn within(whole: &Tensor, start: usize, words: usize) -> Slice {
     }
 }
 
-fn start_values(entry: &Entry, seed: u64) -> Vec<f32> {
+fn start_values(entries: &[Entry], entry: &Entry, seed: u64) -> Vec<f32> {
+    if let Init::RowLengths(of) = entry.init {
+        return row_lengths(&start_values(entries, &entries[of.0], seed), entry.shape.len());
+    }
     // FNV-1a of the name, so that no entry's numbers depend on another's.
     let name = entry.name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
         (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -330,6 +335,7 @@ fn start_values(entry: &Entry, seed: u64) -> Vec<f32> {
     (0..entry.shape.len())
         .map(|_| match entry.init {
             Init::Constant(v) => v,
+            Init::RowLengths(_) => 0.0,
             Init::Uniform(bound) => ((unit() * 2.0 - 1.0) as f32) * bound,
             Init::Normal(sd) => {
                 // Box-Muller
@@ -338,6 +344,12 @@ fn start_values(entry: &Entry, seed: u64) -> Vec<f32> {
             }
         })
         .collect()
+}
+
+/// ‖v_i‖ of each of `rows` equal parts.
+fn row_lengths(values: &[f32], rows: usize) -> Vec<f32> {
+    let length = |row: &[f32]| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
+    values.chunks((values.len() / rows.max(1)).max(1)).map(length).collect()
 }
 
 /// Training normalizes by the batch and learns; evaluation uses the running statistics.

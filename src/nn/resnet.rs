@@ -6,6 +6,7 @@
 use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
 use super::layers::{ConvShape, Fan};
+use super::projection::Projections;
 use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{self, Pool2dOptions};
@@ -65,6 +66,8 @@ pub struct Spec<'a> {
     pub experts: usize,
     /// The norms.
     pub norms: Norms,
+    /// Numbers of a projected feature where a contrastive branch learns beside the classifier; 0: none.
+    pub projected: usize,
 }
 
 /// The network: a trunk, and one branch or several.
@@ -76,6 +79,7 @@ pub struct ResNet {
     pooled: bool,
     blocks: Vec<Block>,
     branches: Vec<Branch>,
+    projections: Option<Projections>,
 }
 
 /// The later stages and the classifier. The first branch's names are the plain network's, those of branch
@@ -108,7 +112,7 @@ impl ResNet {
         spec.norms.declare(builder, "", count, &all)?;
         let (k, stride) = if kind == Kind::Padded { (3, 1) } else { (7, 2) };
         let stem = ConvShape { ci: 3, co: width, k, stride, groups: 1 };
-        let conv1 = Conv2d::new(builder, "conv1", stem, Fan::of(kind));
+        let conv1 = Conv2d::new(builder, "conv1", stem, (Fan::of(kind), spec.norms.weights));
         let bn1 = BatchNorm::new(builder, "bn1", width, &spec.norms, false);
         let trunk = match spec.experts {
             1 => places.len(),
@@ -130,10 +134,18 @@ impl ResNet {
                     .iter()
                     .map(|at| Block::new(builder, at, kind, &prefix, &spec.norms))
                     .collect(),
-                head: Classifier::new(builder, &prefix, spec.head, kind, [features, spec.classes]),
+                head: Classifier::new(
+                    builder,
+                    &prefix,
+                    (spec.head, spec.norms.weights),
+                    kind,
+                    [features, spec.classes],
+                ),
             });
         }
-        Ok(ResNet { conv1, bn1, pooled: kind != Kind::Padded, blocks, branches })
+        let projections =
+            (spec.projected > 0).then(|| Projections::new(builder, features, spec.projected));
+        Ok(ResNet { conv1, bn1, pooled: kind != Kind::Padded, blocks, branches, projections })
     }
 
     /// Images [N, 3, H, W] → each expert's logits [N, classes].
@@ -141,8 +153,45 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn each(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.classify(scope, &self.each_features(scope, x)?)
+    }
+
+    /// Images [N, 3, H, W] → each expert's pooled features [N, C].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn each_features(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Vec<Tensor>> {
         let trunk = self.trunk(scope, x)?;
-        self.branches.iter().map(|b| b.classify(scope, &b.maps(scope, &trunk)?)).collect()
+        let pooled = |b: &Branch| ops::global_avg_pool(&b.maps(scope, &trunk)?);
+        self.branches.iter().map(pooled).collect()
+    }
+
+    /// Each expert's pooled features [N, C] → its logits [N, classes].
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or features of another number of experts.
+    pub fn classify(&self, scope: &Scope<'_>, features: &[Tensor]) -> Result<Vec<Tensor>> {
+        if features.len() != self.branches.len() {
+            let (given, own) = (features.len(), self.branches.len());
+            return Err(Error::Failure(format!("features of {given} experts for {own}")));
+        }
+        self.branches.iter().zip(features).map(|(b, f)| b.head.forward(scope, f)).collect()
+    }
+
+    /// The contrastive branch: (the first expert's) features [N, C] as unit vectors [N, P], and each class's
+    /// prototype [classes, P].
+    ///
+    /// # Errors
+    /// A network without one, or shapes that do not fit.
+    pub fn project(&self, scope: &Scope<'_>, features: &Tensor) -> Result<[Tensor; 2]> {
+        let Some(projections) = &self.projections else {
+            return Err(Error::Failure("the network has no contrastive branch".into()));
+        };
+        let weight = self.branches[0].head.weight(scope)?;
+        Ok([
+            projections.features.forward(scope, features)?,
+            projections.prototypes.forward(scope, &weight)?,
+        ])
     }
 
     /// Images [N, 3, H, W] → logits [N, classes], the mean of the experts'.

@@ -1,7 +1,8 @@
 //! mix: two batches of images into one, by a blend (mixup, Zhang et al., 2018) or a box (CutMix, Yun et
-//! al., 2019). The share λ and the shift to each sample's partner come with the step.
+//! al., 2019). The share λ and the shift to each sample's partner come with the step. And between: rows of
+//! features, each at a random place on its way to another (SMOTE, Chawla et al., 2002).
 
-use super::{dims, expect, misfit};
+use super::{Noise, binary, dims, expect, misfit, noise};
 use crate::error::Result;
 use crate::tensor::{DType, Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::batch::{Mix, mix as program};
@@ -42,6 +43,20 @@ pub fn mix(x: &Tensor, other: &Tensor, other_labels: &Tensor, cut: bool) -> Resu
     ];
     let [x, labels, share] = Tensor::record(x.gpu(), Mixed(mix), inputs, outputs);
     Ok(MixedBatch { x, labels, share })
+}
+
+/// Tells the random numbers of [`between`] apart from others of a step.
+const BETWEEN: u32 = 16;
+
+/// x_i + δ_i(x'_i − x_i) for each row of `x` and `other` [N, I], δ_i uniform in [0, 1) and new at every step.
+///
+/// # Errors
+/// Shapes that differ.
+pub fn between(x: &Tensor, other: &Tensor) -> Result<Tensor> {
+    let [n, _] = dims("between", "the features", x)?;
+    expect("between", "the other features", other, x.dims())?;
+    let delta = noise(x.gpu(), [n, 1], Noise::Uniform, BETWEEN);
+    binary("add", x, &binary("mul", &binary("sub", other, x)?, &delta)?)
 }
 
 impl Op for Mixed {

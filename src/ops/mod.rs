@@ -14,6 +14,7 @@ mod one_hot;
 mod pool;
 mod reduce;
 mod reshape;
+mod rows;
 mod shortcut;
 mod softmax_ce;
 
@@ -25,12 +26,13 @@ pub use detach::detach;
 pub(crate) use elementwise::copy_program;
 pub use elementwise::{binary, expand, fill, mean_of, sum_of, unary};
 pub use matmul::{linear, matmul};
-pub use mix::{MixedBatch, mix};
+pub use mix::{MixedBatch, between, mix};
 pub use noise::{Noise, noise};
 pub use one_hot::one_hot;
 pub use pool::{Pool2dOptions, avg_pool2d, global_avg_pool, max_pool2d};
 pub use reduce::{mean, sum};
 pub use reshape::reshape;
+pub use rows::rows;
 pub use shortcut::shortcut_a;
 pub use softmax_ce::{CrossEntropy, cross_entropy, cross_entropy_rows, log_softmax, softmax};
 

@@ -2,10 +2,13 @@
 //! need nothing else, and the position in the run, so that `--resume` goes on from there.
 
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{BiasStart, Config, Head, Norm};
+use super::config::{BiasStart, Config, Head, Norm, WeightNorm};
+use super::parts;
 use crate::data::Splits;
 use crate::error::{Error, Result};
-use crate::nn::{self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head};
+use crate::nn::{
+    self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head, in_projection,
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -37,6 +40,9 @@ pub struct About {
     pub norm: Norm,
     /// Which layers are normalized.
     pub nbn_layers: String,
+    /// Which weights are normalized.
+    #[serde(default = "no_weight_norm")]
+    pub weight_norm: WeightNorm,
     /// The classifier.
     pub head: Head,
     /// The cosine head's factor.
@@ -45,6 +51,9 @@ pub struct About {
     /// Branches of the network.
     #[serde(default = "single")]
     pub experts: usize,
+    /// Numbers of a feature in the contrastive branch; 0: there is none.
+    #[serde(default)]
+    pub projected: usize,
     /// Class names.
     pub classes: Vec<String>,
     /// Training images of each class.
@@ -64,9 +73,11 @@ impl About {
             model: config.model.model.clone(),
             norm: config.model.norm,
             nbn_layers: config.model.nbn_layers.clone(),
+            weight_norm: config.model.weight_norm,
             head: config.model.head,
             head_scale: config.model.head_scale as f32,
             experts: config.model.experts,
+            projected: parts::projected(config),
             classes: splits.train.classes.clone(),
             counts: splits.counts.clone(),
             shape: splits.train.shape,
@@ -83,10 +94,17 @@ impl About {
         let kind = match self.norm {
             Norm::Bn => nn::NormKind::Bn,
             Norm::Nbn => nn::NormKind::Nbn,
+            Norm::TransNorm => nn::NormKind::Transferable,
         };
         let start = match start {
             BiasStart::Zero => nn::BiasStart::Zero,
             BiasStart::Random => nn::BiasStart::Random,
+        };
+        let mut norms = Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start);
+        norms.weights = match self.weight_norm {
+            WeightNorm::None => nn::WeightNorm::Nothing,
+            WeightNorm::Head => nn::WeightNorm::Head,
+            WeightNorm::All => nn::WeightNorm::All,
         };
         Ok(Spec {
             model: &self.model,
@@ -99,13 +117,18 @@ impl About {
                 Head::DisAlign => nn::Head::DisAlign,
             },
             experts: self.experts,
-            norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
+            norms,
+            projected: self.projected,
         })
     }
 }
 
 fn one() -> f32 {
     1.0
+}
+
+fn no_weight_norm() -> WeightNorm {
+    WeightNorm::None
 }
 
 fn single() -> usize {
@@ -128,14 +151,16 @@ pub fn floats(file: &Checkpoint) -> Vec<Named> {
         .collect()
 }
 
-/// Takes the parameters of a checkpoint without its momentum; a classifier's that it lacks, or with `fresh`
-/// all of the classifier's, stay as the seed made them.
+/// Takes the parameters of a checkpoint without its momentum; a classifier's or a contrastive branch's that it
+/// lacks, or with `fresh` all of the classifier's, stay as the seed made them.
 pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
     let mut tensors = floats(file);
     tensors.retain(|(name, ..)| !(name.starts_with(MOMENTUM_PREFIX) || fresh && in_head(name)));
     let own = params.export(false)?;
+    tensors.retain(|(name, ..)| !in_projection(name) || own.iter().any(|(n, ..)| n == name));
     let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
-    let missing: Vec<Named> = own.into_iter().filter(|(n, ..)| in_head(n) && lacks(n)).collect();
+    let beside = |name: &str| in_head(name) || in_projection(name);
+    let missing: Vec<Named> = own.into_iter().filter(|(n, ..)| beside(n) && lacks(n)).collect();
     params.import(&[tensors, missing].concat())
 }
 

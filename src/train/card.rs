@@ -122,6 +122,7 @@ impl Card<'_> {
         let Config { model, optim, schedule, loss, input, train, .. } = self.config;
         let norm = match model.norm {
             Norm::Bn => "batch norm (BN)".to_string(),
+            Norm::TransNorm => "batch norm with statistics by domain (TransNorm)".to_string(),
             Norm::Nbn => format!(
                 "normalized batch norm (NBN) in the layers `{}`, batch norm elsewhere",
                 model.nbn_layers

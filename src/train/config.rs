@@ -24,8 +24,8 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Sampler,
-    ScheduleKind, StartHead, Trained,
+    Augment, BiasStart, ClassWeights, ContrastKind, FrozenNorms, Head, MixKind, Norm, PolicyKind,
+    Post, Sampler, ScheduleKind, StartHead, Trained, WeightNorm,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -186,6 +186,8 @@ recipe! {
         sampler_from: f64 = 0.0, in 0.0..1.0;
         /// Consecutive draws of one class (class-aware)
         class_draws: usize = 4, in 1.0..1025.0;
+        /// Nearest images of its class that an image is drawn towards (smote)
+        neighbours: usize = 5, in 1.0..1025.0;
         /// Mixing two images into one
         mix: MixKind = MixKind::None, of MixKind::NAMES;
         /// a of Beta(a, a), from which a mixed batch's share is drawn
@@ -211,13 +213,15 @@ recipe! {
         nbn_layers: String = "last-stage".into();
         /// Start of NBN's bias: zero (the reference) or small and random (no frozen direction)
         nbn_bias_start: BiasStart = BiasStart::Zero, of BiasStart::NAMES;
+        /// Weights as a learned length times a unit vector
+        weight_norm: WeightNorm = WeightNorm::None, of WeightNorm::NAMES;
         /// Classifier
         head: Head = Head::Linear, of Head::NAMES;
         /// The cosine head's factor s
         head_scale: f64 = 30.0, in 1e-3..1e4;
         /// Branches with a classifier each, whose logits are averaged (RIDE)
         experts: usize = 1, in 1.0..9.0;
-        /// A change to the classifier after training
+        /// A change to the classifier or the statistics after training
         post: Post = Post::None, of Post::NAMES;
         /// Its tau
         post_tau: f64 = 1.0, in -100.0..100.0;
@@ -238,6 +242,16 @@ recipe! {
         diversity: f64 = 0.0, in -1e3..1e3;
         /// How far the divergence's temperatures of rare classes lie below 1, beside reweight_from
         diversity_spread: f64 = 0.0, in 0.0..1.0;
+        /// Contrastive branch beside the loss
+        contrast: ContrastKind = ContrastKind::None, of ContrastKind::NAMES;
+        /// Its factor
+        contrast_weight: f64 = 0.35, in 0.0..1e6;
+        /// The loss's factor beside it
+        loss_factor: f64 = 1.0, in 0.0..1e6;
+        /// Temperature of its similarities
+        temperature: f64 = 0.1, in 0.03..1e3;
+        /// Numbers of a feature in it
+        projected: usize = 128, in 1.0..65536.0;
         /// Share of the epochs after which the weights hold (DRW); 0: from the start
         reweight_from: f64 = 0.0, in 0.0..1.0;
         /// Logit adjustment: tau * log(class share) is added to the logits; 0 turns it off

@@ -17,6 +17,7 @@ use super::metrics::Shot;
 use super::session::Session;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
+use crate::nn::head_weight;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -161,9 +162,7 @@ pub fn measure(
     let classes = data.classes.len();
     let order = first_of_each(&data.labels, classes, (IMAGES / classes.max(1)).max(1));
     set.set_order(&whole_order(&order, data.len()));
-    let head = session.params.export(false)?;
-    let head = head.into_iter().find(|(name, ..)| crate::nn::is_head_weight(name));
-    let Some((_, _, head)) = head else {
+    let Some(head) = head_weight(&session.params.export(false)?) else {
         return Err(Error::Failure("the network has no linear head".into()));
     };
     let channels = head.len() / classes;

@@ -1,12 +1,15 @@
 //! What each epoch and step is fed: the order of the images by the recipe's sampler, the images that others
-//! are mixed with, and each step's share and shift. All of it depends on (seed, epoch, step) alone.
+//! are mixed with or drawn towards, and each step's share and shift. All of it depends on (seed, epoch, step)
+//! alone.
 
-use super::config::{Config, MixKind};
+use super::config::{Config, MixKind, Sampler};
 use super::device_set::DeviceSet;
 use super::mixing::Mixing;
 use super::parts;
-use crate::data::Dataset;
+use crate::data::neighbours::Points;
 use crate::data::sampler::{Pool, Rule, epoch_order};
+use crate::data::smote::Smote;
+use crate::data::{Dataset, one_sided};
 use crate::error::Result;
 use crate::gpu::StepUniform;
 
@@ -16,6 +19,10 @@ pub(super) struct Feed<'a> {
     pool: Pool,
     mixing: Mixing,
     images: usize,
+    /// What one-sided selection keeps.
+    kept: Vec<u32>,
+    /// Images with the neighbours that they are drawn towards.
+    pub smote: Option<Smote>,
 }
 
 impl<'a> Feed<'a> {
@@ -24,27 +31,51 @@ impl<'a> Feed<'a> {
     /// # Errors
     /// A mixing without a distribution.
     pub fn new(config: &'a Config, train: &Dataset) -> Result<Self> {
+        let (classes, seed) = (train.classes.len(), config.train.seed);
+        let kept = if config.input.sampler == Sampler::OneSided {
+            let (values, dims) = one_sided::cells(train);
+            one_sided::select(&Points::new(&values, dims), &train.labels, classes, seed)
+        } else {
+            Vec::new()
+        };
         Ok(Feed {
             config,
-            pool: Pool::new(&train.labels, train.classes.len()),
-            mixing: Mixing::new(&config.input, config.train.seed, config.train.epochs)?,
+            pool: Pool::new(&train.labels, classes),
+            mixing: Mixing::new(&config.input, seed, config.train.epochs)?,
             images: train.labels.len(),
+            kept,
+            smote: None,
         })
     }
 
-    /// Images in an epoch.
+    /// Positions in an epoch: images, or their views.
     pub fn len(&self, epoch: usize) -> usize {
-        self.pool.epoch_len(parts::sampler(self.config, epoch))
+        self.images_of(epoch) * parts::views(self.config)
     }
 
-    /// Images in the longest epoch.
+    /// Images in an epoch.
+    fn images_of(&self, epoch: usize) -> usize {
+        match parts::sampler(self.config, epoch) {
+            Rule::OneSided => self.kept.len(),
+            rule => self.pool.epoch_len(rule),
+        }
+    }
+
+    /// What the sampler has to say at the start.
+    pub fn told(&self) -> Option<String> {
+        let kept = self.kept.len();
+        (kept > 0).then(|| format!("one-sided selection keeps {kept} of {} images", self.images))
+    }
+
+    /// Positions in the longest epoch.
     pub fn longest(&self) -> usize {
         (0..self.config.train.epochs).map(|e| self.len(e)).max().unwrap_or(self.images)
     }
 
-    /// Images in a batch of an epoch (its last may be smaller).
+    /// Positions in a batch of an epoch (its last may be smaller).
     pub fn batch(&self, epoch: usize) -> usize {
-        self.config.train.batch_size.min(self.len(epoch)).max(1)
+        let images = self.config.train.batch_size.min(self.images_of(epoch)).max(1);
+        images * parts::views(self.config)
     }
 
     /// Steps in an epoch.
@@ -53,22 +84,39 @@ impl<'a> Feed<'a> {
         if self.config.train.drop_last { n / batch } else { n.div_ceil(batch) }
     }
 
-    /// The images of an epoch in order.
-    pub fn order(&self, epoch: usize) -> Vec<u32> {
+    /// The images of an epoch in order, and where they are not the same, the images that they are drawn
+    /// towards.
+    fn order(&self, epoch: usize) -> (Vec<u32>, Option<Vec<u32>>) {
         let (config, seed) = (self.config, self.config.train.seed);
-        match parts::sampler(config, epoch) {
-            Rule::Instance => epoch_order(self.images, seed, epoch as u64, config.input.shuffle),
-            rule => {
+        let shuffled = |n| epoch_order(n, seed, epoch as u64, config.input.shuffle);
+        let order = match (parts::sampler(config, epoch), &self.smote) {
+            (Rule::Instance, _) => shuffled(self.images),
+            (Rule::OneSided, _) => {
+                shuffled(self.kept.len()).into_iter().map(|i| self.kept[i as usize]).collect()
+            }
+            (Rule::Smote, Some(smote)) => {
+                let (order, others) = smote.epoch(seed, epoch as u64);
+                return (order, Some(others));
+            }
+            (rule, _) => {
                 let progress = epoch as f64 / (config.train.epochs - 1).max(1) as f64;
                 self.pool.epoch(rule, seed, epoch as u64, progress)
             }
-        }
+        };
+        (order, None)
     }
 
     /// Gives `set` an epoch's order, which is returned, and with CMO that of the pasted images.
     pub fn begin(&self, epoch: usize, set: &DeviceSet) -> Vec<u32> {
-        let order = self.order(epoch);
+        let (mut order, others) = self.order(epoch);
+        let views = parts::views(self.config);
+        if views > 1 {
+            order = in_views(&order, self.batch(epoch) / views, views);
+        }
         set.set_order(&order);
+        if self.smote.is_some() {
+            set.set_others(others.as_ref().unwrap_or(&order));
+        }
         if self.config.input.mix == MixKind::Cmo {
             // An image is drawn by 1/n of its class: every class as often.
             let (rule, seed) = (Rule::Power(0.0), !self.config.train.seed);
@@ -96,5 +144,20 @@ impl<'a> Feed<'a> {
             lambda,
             shift,
         }
+    }
+}
+
+/// Each batch's images once a view, one view behind the other.
+fn in_views(order: &[u32], batch: usize, views: usize) -> Vec<u32> {
+    order.chunks(batch.max(1)).flat_map(|images| images.repeat(views)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_holds_its_images_once_a_view() {
+        assert_eq!(in_views(&[7, 3, 9, 1, 5], 2, 3), [7, 3, 7, 3, 7, 3, 9, 1, 9, 1, 9, 1, 5, 5, 5]);
     }
 }

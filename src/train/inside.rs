@@ -239,7 +239,14 @@ mod tests {
     #[test]
     fn normalized_layers_have_unit_vectors_times_alpha() {
         let norms = Norms::new(NormKind::Nbn, NormLayers::LastStage, nn::BiasStart::Zero);
-        let spec = Spec { model: "small", classes: 2, head: nn::Head::Linear, experts: 1, norms };
+        let spec = Spec {
+            model: "small",
+            classes: 2,
+            head: nn::Head::Linear,
+            experts: 1,
+            norms,
+            projected: 0,
+        };
         let model = ResNet::new(&mut Builder::default(), &spec).unwrap();
         let tensors: Vec<Named> = model
             .norms()

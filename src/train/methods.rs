@@ -71,6 +71,27 @@ const ROWS: &[Row] = &[
     ("sampler", "sampler = \"over\"", "", 0, "n_max images of each class"),
     (
         "sampler",
+        "sampler = \"one-sided\"",
+        "Kubat and Matwin, ICML",
+        1997,
+        "the smallest class; of others what a nearest neighbour mistakes for it, without Tomek links",
+    ),
+    (
+        "sampler",
+        "sampler = \"smote\"",
+        "Chawla et al., SMOTE, JAIR",
+        2002,
+        "f_i + d (f_n - f_i) of fixed features, n of i's nearest of its class, to n_max of each",
+    ),
+    (
+        "sampler",
+        "sampler = \"paired\"",
+        "",
+        0,
+        "half of a batch instance-, half class-balanced (for transnorm)",
+    ),
+    (
+        "sampler",
         "sampler_from = 0.8",
         CAO,
         2019,
@@ -153,6 +174,20 @@ const ROWS: &[Row] = &[
         "w = a g/(|g| + e), b = a h/(|h| + e)",
     ),
     (
+        "norm",
+        "norm = \"transnorm\"",
+        "Wang et al., Transferable Normalization, NeurIPS",
+        2019,
+        "(1 + a_k)(w x' + b), x' by half of the batch, a_k ~ 1/(1 + |difference of mean/sd|)",
+    ),
+    (
+        "norm",
+        "weight_norm = \"all\"",
+        "Salimans and Kingma, Weight Normalization, NeurIPS",
+        2016,
+        "w_o = g_o v_o/|v_o| of classifier and convolutions",
+    ),
+    (
         "experts",
         "experts = 3",
         "Wang et al., RIDE, ICLR",
@@ -165,6 +200,13 @@ const ROWS: &[Row] = &[
         "Wang et al., RIDE, ICLR",
         2021,
         "L = sum_e L_e + k t^2 KL(mean p || p_e)",
+    ),
+    (
+        "contrastive",
+        "contrast = \"bcl\"",
+        "Zhu et al., Balanced Contrastive Learning, CVPR",
+        2022,
+        "- mean_p z.z_p/t + log sum_j mean_{k of class j} exp(z.z_k/t), with a prototype of each class",
     ),
     ("stage", "after = \"RECIPE\"", KANG, 2020, "start from that recipe's result"),
     ("stage", "start_head = \"fresh\"", KANG, 2020, "cRT: the classifier starts anew"),
@@ -186,6 +228,13 @@ const ROWS: &[Row] = &[
     ),
     ("post", "post = \"tau-norm\"", KANG, 2020, "W_j / |W_j|^tau, b = 0"),
     ("post", "post = \"ncm\"", KANG, 2020, "the nearest class mean of features"),
+    (
+        "post",
+        "post = \"adabn\"",
+        "Li et al., Revisiting Batch Normalization, arXiv",
+        2016,
+        "running mean and variance anew, over class-balanced images",
+    ),
     ("post", "post = \"logit-adjustment\"", "Menon et al., ICLR", 2021, "b_j - tau log pi_j"),
 ];
 
@@ -198,7 +247,13 @@ const OPEN: &[Row] = &[
         2020,
         "needs a gradient through an update",
     ),
-    ("sampler", "one-sided selection, SMOTE", "", 0, "need a nearest-neighbour search"),
+    (
+        "sampler",
+        "deep over-sampling",
+        "Ando and Huang, ECML PKDD",
+        2017,
+        "its form is recalled only",
+    ),
     (
         "images",
         "MetaSAug",
@@ -208,7 +263,6 @@ const OPEN: &[Row] = &[
     ),
     ("loss", "ABC-Norm", "", 2023, "its exact weighting was not found"),
     ("norm", "compound BN", "", 0, "its constants were not found"),
-    ("norm", "AdaBN, TransNorm, weight normalization", "", 0, "no layers yet"),
     (
         "stage",
         "weight balancing (MaxNorm)",
@@ -227,10 +281,10 @@ const OPEN: &[Row] = &[
     ("experts", "xERM, attention transfer", "", 0, "need a frozen teacher beside the network"),
     (
         "contrastive",
-        "BCL, PaCo, OLTR memory",
+        "PaCo, OLTR memory",
         "",
         0,
-        "need several views, a queue, a momentum encoder",
+        "need a queue and a momentum encoder, a memory of centroids",
     ),
 ];
 

@@ -4,6 +4,7 @@
 //! → [`metrics`], [`run_dir`] (checkpoints, `metrics.jsonl`), [`events`] (TensorBoard), [`progress`].
 
 pub mod about;
+pub mod adabn;
 pub mod atomic;
 pub mod calibration;
 pub mod card;

@@ -1,7 +1,8 @@
 //! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
 
-use super::config::{ClassWeights, Config, FrozenNorms, Head, Sampler, Trained};
+use super::config::{ClassWeights, Config, ContrastKind, FrozenNorms, Head, Sampler, Trained};
 use crate::data::sampler::Rule;
+use crate::loss::contrast::{Contrast, VIEWS};
 use crate::loss::{ObjectiveSpec, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
@@ -28,6 +29,26 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         diversity: if config.model.experts > 1 { loss.diversity } else { 0.0 },
         diversity_spread: loss.diversity_spread,
     }
+}
+
+/// The contrastive branch beside the loss, if there is one.
+pub fn contrast(config: &Config) -> Option<Contrast> {
+    let loss = &config.loss;
+    (loss.contrast == ContrastKind::Bcl).then_some(Contrast {
+        loss: loss.loss_factor as f32,
+        weight: loss.contrast_weight as f32,
+        temperature: loss.temperature as f32,
+    })
+}
+
+/// Numbers of a projected feature; 0 without a contrastive branch.
+pub fn projected(config: &Config) -> usize {
+    contrast(config).map_or(0, |_| config.loss.projected)
+}
+
+/// Views of an image in a batch.
+pub fn views(config: &Config) -> usize {
+    contrast(config).map_or(1, |_| VIEWS)
 }
 
 /// The optimizer.
@@ -79,6 +100,9 @@ pub fn sampler(config: &Config, epoch: usize) -> Rule {
         Sampler::ClassAware => Rule::ClassAware(config.input.class_draws),
         Sampler::Under => Rule::Under,
         Sampler::Over => Rule::Over,
+        Sampler::OneSided => Rule::OneSided,
+        Sampler::Smote => Rule::Smote,
+        Sampler::Paired => Rule::Paired(config.train.batch_size),
     }
 }
 

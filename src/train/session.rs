@@ -6,6 +6,7 @@ use super::device_set::DeviceSet;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
+use crate::loss::contrast::{Contrast, VIEWS};
 use crate::loss::{Objective, ObjectiveSpec};
 use crate::nn::{Builder, Mode, Params, ResNet, Scope, Spec};
 use crate::ops::{self, Changes, Normalized, Policy};
@@ -37,6 +38,10 @@ pub struct Session {
     pub objective: Objective,
     /// How two images of a training batch become one.
     pub mix: MixKind,
+    /// A sample's features are drawn towards those of another image (SMOTE).
+    pub between: bool,
+    /// The contrastive branch: then a batch holds the views of its images, one view behind the other.
+    pub contrast: Option<Contrast>,
     /// Side of a black square in training images; 0: none.
     pub cutout: usize,
     /// Image operations on training images.
@@ -68,6 +73,8 @@ impl Session {
         Ok(Session {
             objective: Objective::new(gpu, loss)?,
             mix: MixKind::None,
+            between: false,
+            contrast: None,
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
@@ -103,10 +110,28 @@ impl Session {
                 }
             };
             let images = mixed.as_ref().map_or(&x, |m| &m.x);
-            let each = self.model.each(&scope, images)?;
-            let loss = match &mixed {
-                None => self.objective.of_all(&each, &labels)?,
-                Some(m) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
+            let mut features = self.model.each_features(&scope, images)?;
+            if self.between {
+                let [others, _] = self.images(set, n, augment, 1)?;
+                for (f, other) in
+                    features.iter_mut().zip(self.model.each_features(&scope, &others)?)
+                {
+                    *f = ops::between(f, &other)?;
+                }
+            }
+            let each = self.model.classify(&scope, &features)?;
+            let loss = match (&mixed, &self.contrast) {
+                (Some(m), _) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
+                (None, None) => self.objective.of_all(&each, &labels)?,
+                (None, Some(contrast)) => {
+                    let images = n / VIEWS;
+                    let first = |x: &Tensor| ops::rows(x, 0, images);
+                    let own: Vec<Tensor> = each.iter().map(first).collect::<Result<_>>()?;
+                    let usual = self.objective.of_all(&own, &first(&labels)?)?;
+                    let [z, prototypes] = self.model.project(&scope, &features[0])?;
+                    let others = |x: &Tensor| ops::rows(x, images, n - images);
+                    contrast.with(&usual, &others(&z)?, &others(&labels)?, &prototypes)?
+                }
             };
             let logits = ops::mean_of(&each)?;
             let mut work = Work::new();
@@ -180,6 +205,27 @@ impl Session {
         Ok(all)
     }
 
+    /// The (first expert's) pooled features of the first `count` images of `set`'s order: rows of as many
+    /// numbers as features.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn features(
+        &mut self,
+        set: &DeviceSet,
+        count: usize,
+        batch_size: usize,
+    ) -> Result<Vec<f32>> {
+        let mut all = Vec::new();
+        let forward =
+            |model: &ResNet, scope: &Scope<'_>, x: &Tensor| model.features(scope, x).map(|f| [f]);
+        self.each_batch(set, count, batch_size, forward, |_, plan, [features]| {
+            all.extend(plan.read::<f32>(features)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Gives `take` the feature maps and logits of the first `count` images of `set`'s order, batch by
     /// batch: position of the batch's first image, maps [n, C, h, w], logits [n, classes], [h, w].
     ///
@@ -227,6 +273,37 @@ impl Session {
             if let Some((_, plan, values)) = &made {
                 plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
                 take(first, plan, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Normalizes batches of `set`'s order by their own statistics, and gives `take` each one's by name: whole
+    /// batches only, of the first `count` images.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn batch_statistics(
+        &mut self,
+        set: &DeviceSet,
+        count: usize,
+        batch_size: usize,
+        mut take: impl FnMut(&str, Vec<f32>),
+    ) -> Result<()> {
+        let scope = Scope::new(&self.params, Mode::Train);
+        let (x, _) = set.batch(batch_size)?;
+        self.model.forward(&scope, &x)?;
+        let noted = scope.noted();
+        let mut work = Work::new();
+        for (_, value) in &noted {
+            work.keep(value);
+        }
+        let plan = Plan::build(&mut self.workspace, work)?;
+        for batch in 0..count / batch_size {
+            let first = (batch * batch_size) as u32;
+            plan.run(&StepUniform { first, ..Default::default() })?;
+            for (slot, value) in &noted {
+                take(self.params.name(*slot), plan.read(value)?);
             }
         }
         Ok(())

@@ -57,6 +57,7 @@ pub fn first_stage(config: &Config) -> Result<Option<Config>> {
     to.norm = from.norm;
     to.nbn_layers.clone_from(&from.nbn_layers);
     to.nbn_bias_start = from.nbn_bias_start;
+    to.weight_norm = from.weight_norm;
     before.train.seed = config.train.seed;
     before.train.device.clone_from(&config.train.device);
     before.train.log_steps = config.train.log_steps;

@@ -6,7 +6,7 @@
 
 use super::about::{About, Position, at_file, floats, start_from, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{Augment, Config, StartHead};
+use super::config::{Augment, Config, Sampler, StartHead};
 use super::device_set::DeviceSet;
 use super::events::EventWriter;
 use super::feed::Feed;
@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+mod begin;
 mod finish;
 
 /// How a run is started and shown.
@@ -82,6 +83,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
     let path = run.path().to_path_buf();
     let begun = Trainer::new(config, options, splits, gpu, run).and_then(|mut trainer| {
         trainer.start()?;
+        trainer.find_neighbours()?;
         Ok(trainer)
     });
     match begun {
@@ -131,6 +133,8 @@ impl<'a> Trainer<'a> {
         let spec = about.spec(config.model.nbn_bias_start)?;
         let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
         session.mix = config.input.mix;
+        session.contrast = parts::contrast(config);
+        session.between = config.input.sampler == Sampler::Smote;
         session.cutout = config.input.cutout;
         let [_, h, w] = splits.train.shape;
         session.policy = policy::policy(&gpu, &config.input, [h, w])?;
@@ -181,16 +185,15 @@ impl<'a> Trainer<'a> {
         for skipped in &self.splits.skipped {
             self.progress.message(&format!("left out {skipped}"));
         }
+        if let Some(told) = self.feed.told() {
+            self.progress.message(&told);
+        }
         if !self.options.resume {
-            if let Some(init) = &self.config.train.init {
-                let file = Checkpoint::load(init)?;
-                self.at.tracked = tracked(&file);
-                let fresh = self.config.train.start_head == StartHead::Fresh;
-                start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
-            }
+            self.begin_from_init()?;
             return self.first_plan();
         }
         let Some(latest) = self.run.load_latest()? else {
+            self.begin_from_init()?;
             self.run.truncate_metrics(None)?;
             self.progress.message("no checkpoint yet: the run starts from its beginning");
             return Ok(());
@@ -364,7 +367,7 @@ impl<'a> Trainer<'a> {
         let loss = self.at.loss_sum / seen as f64;
         let accuracy = self.at.correct as f64 / seen as f64;
         if last {
-            self.edit_head()?;
+            self.edit()?;
         }
         let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
         let confusion = if evaluate { Some(self.evaluate()?) } else { None };

@@ -35,6 +35,7 @@ macro_rules! tests_of_every_op {
             sum,
             mean,
             reshape,
+            rows,
             shortcut_a,
         );
     };

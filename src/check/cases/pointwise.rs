@@ -105,6 +105,10 @@ fn shapes() -> Vec<Case> {
     let reshape = |name: &str, from: &[usize], to: &[i64]| {
         Case::new(format!("reshape/{name}"), json!({"shape": to}), [normal(from)])
     };
+    let rows = |name: &str, from: &[usize], first: usize, count: usize| {
+        let attrs = json!({"first": first, "count": count});
+        Case::new(format!("rows/{name}"), attrs, [normal(from)])
+    };
     let shortcut = |name: &str, x: [usize; 4], planes: usize| {
         Case::new(format!("shortcut_a/{name}"), json!({"planes": planes}), [normal(x)])
     };
@@ -114,6 +118,12 @@ fn shapes() -> Vec<Case> {
         reshape("to_one_axis", &[3, 5, 7], &[-1]),
         reshape("to_scalar", &[1, 1], &[]),
         reshape("same", &[4, 4], &[4, 4]),
+        rows("first_third", &[9, 5], 0, 3),
+        rows("last_two_thirds", &[9, 5], 3, 6),
+        rows("all", &[4, 3], 0, 4),
+        rows("one_of_a_vector", &[7], 6, 1),
+        rows("four_axes", &[5, 2, 3, 7], 1, 3),
+        rows("long", &[1000, 33], 77, 800),
         shortcut("resnet_16_to_32", [2, 16, 32, 32], 32),
         shortcut("resnet_32_to_64", [2, 32, 16, 16], 64),
         shortcut("small_8_to_16", [2, 8, 8, 8], 16),

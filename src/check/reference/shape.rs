@@ -28,6 +28,17 @@ pub(super) const RESHAPE: OpInfo = OpInfo {
     backward: reshape_backward,
 };
 
+pub(super) const ROWS: OpInfo = OpInfo {
+    name: "rows",
+    inputs: &["input"],
+    required: 1,
+    attrs: &["first", "count"],
+    outputs: &["output"],
+    fixed: &[],
+    forward: rows,
+    backward: rows_backward,
+};
+
 pub(super) const SHORTCUT_A: OpInfo = OpInfo {
     name: "shortcut_a",
     inputs: &["input"],
@@ -129,6 +140,33 @@ fn reshape(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
 /// dx = dy under x's shape.
 fn reshape_backward(_: &Attrs<'_>, inputs: &[Array], dy: &Array) -> Result<Vec<Option<Array>>> {
     Ok(vec![Some(Array::new(inputs[0].shape.clone(), dy.data.clone()))])
+}
+
+/// The output's shape, and where its elements begin in the input.
+fn run(a: &Attrs<'_>, x: &Array) -> Result<(Vec<usize>, usize)> {
+    let (first, count) = (a.size("first", 0)?, a.required_size("count")?);
+    let mut shape = x.shape.clone();
+    match shape.first_mut() {
+        Some(n) if count > 0 && first.saturating_add(count) <= *n => *n = count,
+        _ => return Err(misfit(a.op, format!("no {count} rows from {first} on"))),
+    }
+    let each = x.len() / x.shape[0];
+    Ok((shape, first * each))
+}
+
+/// Entries first..first + count of the first axis.
+fn rows(a: &Attrs<'_>, inputs: &[Array]) -> Result<Vec<Array>> {
+    let (shape, from) = run(a, &inputs[0])?;
+    let len: usize = shape.iter().product();
+    Ok(vec![Array::new(shape, inputs[0].data[from..from + len].to_vec())])
+}
+
+/// dx = dy in these entries, 0 in the others.
+fn rows_backward(a: &Attrs<'_>, inputs: &[Array], dy: &Array) -> Result<Vec<Option<Array>>> {
+    let (_, from) = run(a, &inputs[0])?;
+    let mut dx = inputs[0].zeros_like();
+    dx.data[from..from + dy.len()].copy_from_slice(&dy.data);
+    Ok(vec![Some(dx)])
 }
 
 /// The output's shape, and for every output element the input element it copies (None: zero).

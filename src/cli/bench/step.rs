@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let norm = match args.norm.as_str() {
         "bn" => Norm::Bn,
         "nbn" => Norm::Nbn,
-        other => return Err(unknown("norm", other, Norm::NAMES)),
+        other => return Err(unknown("norm", other, &["bn", "nbn"])),
     };
     let zero = [
         ("--batch-size", args.batch_size),

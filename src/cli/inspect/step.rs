@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let norm = match args.norm.as_str() {
         "bn" => Norm::Bn,
         "nbn" => Norm::Nbn,
-        other => return Err(unknown("norm", other, Norm::NAMES)),
+        other => return Err(unknown("norm", other, &["bn", "nbn"])),
     };
     let gpu = Gpu::open(args.device.as_deref())?;
     let mut job = StepJob::new(

@@ -29,7 +29,20 @@ choice! {
         /// Batch norm everywhere.
         Bn = "bn",
         /// Normalized batch norm in the layers that `nbn_layers` names, batch norm elsewhere.
-        Nbn = "nbn"
+        Nbn = "nbn",
+        /// Statistics of its own for each half of a paired batch (TransNorm).
+        TransNorm = "transnorm"
+    }
+}
+choice! {
+    /// Which weights are a learned length times a unit vector.
+    WeightNorm {
+        /// None.
+        None = "none",
+        /// The classifier's.
+        Head = "head",
+        /// The classifier's and every convolution's.
+        All = "all"
     }
 }
 choice! {
@@ -71,6 +84,15 @@ choice! {
     }
 }
 choice! {
+    /// A branch that compares features of several views of an image.
+    ContrastKind {
+        /// None.
+        None = "none",
+        /// Balanced contrastive learning: three views, prototypes, classes averaged (Zhu et al., 2022).
+        Bcl = "bcl"
+    }
+}
+choice! {
     /// How the learning rate follows the epochs.
     ScheduleKind {
         /// The same rate throughout.
@@ -108,7 +130,13 @@ choice! {
         /// As many images of each class as the smallest has.
         Under = "under",
         /// As many of each class as the largest has, by repeating.
-        Over = "over"
+        Over = "over",
+        /// One-sided selection: the smallest class, and what lies by it of the others (Kubat and Matwin, 1997).
+        OneSided = "one-sided",
+        /// As many features of each class as the largest has, by drawing images towards neighbours (SMOTE).
+        Smote = "smote",
+        /// Batches of pairs: an image in instance-balanced order, one class-balanced.
+        Paired = "paired"
     }
 }
 choice! {
@@ -163,7 +191,9 @@ choice! {
         /// tau log pi_j is taken from the bias (Menon et al., 2021).
         LogitAdjustment = "logit-adjustment",
         /// The nearest mean of a class's features.
-        Ncm = "ncm"
+        Ncm = "ncm",
+        /// Running statistics taken anew over class-balanced images (Li et al., 2016).
+        AdaBn = "adabn"
     }
 }
 choice! {

@@ -8,6 +8,9 @@ use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
 use crate::loss::{self, Form};
 
+mod features;
+mod norms;
+
 impl Config {
     /// Checks every value, and the values against each other.
     ///
@@ -27,6 +30,8 @@ impl Config {
         self.validate_loss()?;
         self.validate_sampling()?;
         self.validate_stages()?;
+        self.validate_norms()?;
+        self.validate_features()?;
         self.schedule.validate(self.train.epochs)
     }
 
@@ -106,7 +111,8 @@ impl Config {
         if cfg.diversity_spread != 0.0 && cfg.diversity == 0.0 {
             return wrong("diversity_spread is about temperatures of a diversity that is 0".into());
         }
-        if !alone && (self.model.post != Post::None || self.optim.max_norm.is_some()) {
+        let edits = !matches!(self.model.post, Post::None | Post::AdaBn);
+        if !alone && (edits || self.optim.max_norm.is_some()) {
             return wrong("post and max_norm know one classifier: leave --experts out".into());
         }
         let deferred = cfg.class_weights == ClassWeights::None && cfg.diversity_spread == 0.0;
@@ -204,7 +210,8 @@ impl Config {
         if self.train.after_epochs.is_some() && self.train.after.is_none() {
             return wrong("after_epochs is about the recipe that --after names".into());
         }
-        if self.model.post != Post::None && head != Head::Linear {
+        let edits = !matches!(self.model.post, Post::None | Post::AdaBn);
+        if edits && head != Head::Linear {
             return wrong(format!(
                 "post {} edits a linear head's weight and bias, but head is {}",
                 self.model.post.name(),

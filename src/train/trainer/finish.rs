@@ -7,7 +7,8 @@
 
 use super::super::calibration::{Calibration, FittedOn, Logits, META};
 use super::super::card::Card;
-use super::super::{features, post};
+use super::super::config::Post;
+use super::super::{adabn, features, post};
 use super::*;
 use crate::train::atomic::write_atomic;
 
@@ -15,10 +16,14 @@ use crate::train::atomic::write_atomic;
 pub(super) type Fitted = std::result::Result<Calibration, String>;
 
 impl Trainer<'_> {
-    /// What the recipe does to the classifier after training.
-    pub(super) fn edit_head(&mut self) -> Result<()> {
+    /// What the recipe does to the classifier or the statistics after training.
+    pub(super) fn edit(&mut self) -> Result<()> {
         let set = (&self.train, self.splits.train.labels.as_slice());
-        let batch = self.config.train.batch_size;
+        let (batch, classes) = (self.config.train.batch_size, self.splits.counts.len());
+        if self.config.model.post == Post::AdaBn {
+            let seed = self.config.train.seed;
+            return adabn::reestimate(&mut self.session, set, classes, batch, seed);
+        }
         post::edit(&mut self.session, &self.config.model, &self.splits.counts, set, batch)
     }
 
