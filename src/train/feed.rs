@@ -11,21 +11,21 @@ use crate::error::Result;
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
-pub(super) struct Feed<'a> {
-    config: &'a Config,
+pub(super) struct Feed {
+    config: Config,
     pool: Pool,
     mixing: Mixing,
     images: usize,
 }
 
-impl<'a> Feed<'a> {
+impl Feed {
     /// The feed of `config` from `train`.
     ///
     /// # Errors
     /// A mixing without a distribution.
-    pub fn new(config: &'a Config, train: &Dataset) -> Result<Self> {
+    pub fn new(config: &Config, train: &Dataset) -> Result<Self> {
         Ok(Feed {
-            config,
+            config: config.clone(),
             pool: Pool::new(&train.labels, train.classes.len()),
             mixing: Mixing::new(&config.input, config.train.seed, config.train.epochs)?,
             images: train.labels.len(),
@@ -34,7 +34,7 @@ impl<'a> Feed<'a> {
 
     /// Images in an epoch.
     pub fn len(&self, epoch: usize) -> usize {
-        self.pool.epoch_len(parts::sampler(self.config, epoch))
+        self.pool.epoch_len(parts::sampler(&self.config, epoch))
     }
 
     /// Images in the longest epoch.
@@ -55,7 +55,7 @@ impl<'a> Feed<'a> {
 
     /// The images of an epoch in order.
     pub fn order(&self, epoch: usize) -> Vec<u32> {
-        let (config, seed) = (self.config, self.config.train.seed);
+        let (config, seed) = (&self.config, self.config.train.seed);
         match parts::sampler(config, epoch) {
             Rule::Instance => epoch_order(self.images, seed, epoch as u64, config.input.shuffle),
             rule => {
