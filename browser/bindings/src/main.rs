@@ -10,7 +10,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(wasm).out_name("engine").typescript(false).remove_producers_section(true);
+    bindgen.input_path(wasm).out_name("engine").typescript(false);
+    // engine.js finds the .wasm beside itself; names are for debuggers.
+    bindgen.omit_default_module_path(false).remove_name_section(true).remove_producers_section(true);
     match bindgen.web(true).and_then(|b| b.generate(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
