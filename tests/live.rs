@@ -6,7 +6,9 @@ mod run;
 
 use evenkeel::data;
 use evenkeel::error::{Error, Result};
-use evenkeel::gpu::Gpu;
+use evenkeel::gpu::{Gpu, Slice};
+use evenkeel::ops;
+use evenkeel::tensor::Tensor;
 use evenkeel::train::config::Config;
 use evenkeel::train::live::Live;
 use evenkeel::train::metrics::Summary;
@@ -44,8 +46,7 @@ fn a_run_in_memory_takes_the_steps_of_train_to_the_bit() -> Result<()> {
     for norm in ["bn", "nbn"] {
         let out = folder();
         let events = train(&[&SHORT[..], &["--norm", norm]].concat(), out.path());
-        let gpu = pollster::block_on(Gpu::request())?;
-        let mut live = live(&gpu, &format!("[model]\nnorm = {norm:?}\n"))?;
+        let mut live = live(&common::gpu(), &format!("[model]\nnorm = {norm:?}\n"))?;
         let (losses, tests) = pollster::block_on(through(&mut live))?;
         let of = |kind: &'static str| events.iter().filter(move |e| e["event"] == kind);
         let steps: Vec<f32> =
@@ -67,8 +68,7 @@ fn a_run_in_memory_takes_the_steps_of_train_to_the_bit() -> Result<()> {
 
 #[test]
 fn a_loss_that_is_not_finite_ends_a_run_in_memory_in_words() -> Result<()> {
-    let gpu = Gpu::open(None)?;
-    let mut live = live(&gpu, "[optim]\nlr = 1e30\n")?;
+    let mut live = live(&common::gpu(), "[optim]\nlr = 1e30\n")?;
     match pollster::block_on(through(&mut live)) {
         Err(Error::NonFinite(why)) => {
             assert!(why.contains("at step") && why.contains("lower lr"), "{why}")
@@ -80,15 +80,24 @@ fn a_loss_that_is_not_finite_ends_a_run_in_memory_in_words() -> Result<()> {
 
 #[test]
 fn what_a_run_in_memory_cannot_do_is_a_wrong_request() -> Result<()> {
-    let gpu = Gpu::open(None)?;
     for (recipe, named) in [
         ("[model]\npost = \"tau-norm\"\n", "post"),
         ("[optim]\nmax_norm = 0.5\n", "max_norm"),
         ("[input]\n", "input"),
     ] {
-        let error = live(&gpu, recipe).err().expect("a refusal");
+        let error = live(&common::gpu(), recipe).err().expect("a refusal");
         assert_eq!(error.exit_code(), 2, "{recipe}");
         assert!(error.to_string().contains(named), "{error}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_device_that_is_requested_computes_and_its_values_are_awaited() -> Result<()> {
+    let gpu = pollster::block_on(Gpu::request())?;
+    let x = Tensor::new(&gpu, &[1.0, 2.0, 3.0], [3])?;
+    assert_eq!(ops::sum(&x, &[], false)?.to_vec()?, [6.0]);
+    let words = Slice::whole(gpu.upload("words", &[1u32, 2, 3])?);
+    assert_eq!(pollster::block_on(gpu.read_async::<u32>(&words))?, [1, 2, 3]);
     Ok(())
 }

@@ -1,15 +1,16 @@
 // The page: settings → recipes → two networks of the engine, which take turns on one device → charts.
 //
 // All numbers come from the engine (engine.js, engine_bg.wasm); this only asks it for steps and draws. The address may
-// set every field and more: ?seed=1&imbalance=50&images=300&size=32&epochs=8&lr=0.0001&batch=64&test=50&steps=20.
+// set every field and more: ?seed=1&imbalance=50&images=300&size=32&epochs=8&lr=0.0001&batch=64&test=50&steps=20, where
+// `steps` ends the run early.
 
 import load, { Device, Data, Network } from './engine.js';
 import { chart, classes, smooth, thin } from './draw.js';
 
 const NORMS = ['bn', 'nbn'];
-const DEFAULTS = { seed: 0, imbalance: 100, images: 1150, size: 32, epochs: 16 };
-// A processor without a GPU: what it can do in minutes.
-const SOFTWARE = { ...DEFAULTS, imbalance: 20, images: 100, size: 16, epochs: 12 };
+const DEFAULTS = { seed: 0, imbalance: 100, images: 1150, size: 32, epochs: 16, batch: 64, test: 100, lr: 0.1 };
+// A processor that stands in for a GPU: what it can do in minutes.
+const SOFTWARE = { ...DEFAULTS, imbalance: 20, images: 150, size: 16, epochs: 12, batch: 16, test: 20 };
 // How long a network keeps the device before the page is drawn and the other one has its turn, ms.
 const TURN = 120;
 const $ = id => document.getElementById(id);
@@ -28,32 +29,30 @@ function failed(error) {
   state(`It doesn't run here: ${error.message ?? error}`, 'bad');
 }
 
-/** The settings: the form's, and those that only the address can give. */
-function settings() {
-  const own = Object.fromEntries(new FormData(form));
-  return { ...own, lr: given.get('lr'), batch: given.get('batch'), test: given.get('test'), steps: given.get('steps') };
-}
-
-/** Settings as (section, key, value) of a recipe. */
-function entries(s, norm) {
-  return [
-    ['data', 'imbalance', s.imbalance], ['data', 'train_per_class', s.images], ['data', 'test_per_class', s.test],
-    ['data', 'image_size', s.size], ['model', 'norm', norm], ['optim', 'lr', s.lr], ['train', 'epochs', s.epochs],
-    ['train', 'batch_size', s.batch], ['train', 'seed', s.seed], ['train', 'max_steps', s.steps],
-  ].filter(([, , value]) => value !== null);
-}
+/** What the engine calls a setting: section and key of a recipe, whose flags have the keys' names. */
+const KEYS = {
+  imbalance: ['data', 'imbalance'], images: ['data', 'train_per_class'], test: ['data', 'test_per_class'], size: ['data', 'image_size'],
+  norm: ['model', 'norm'], lr: ['optim', 'lr'], epochs: ['train', 'epochs'], batch: ['train', 'batch_size'], seed: ['train', 'seed'],
+  steps: ['train', 'max_steps'],
+};
 
 function recipe(s, norm) {
-  const sections = Map.groupBy(entries(s, norm), ([section]) => section);
-  const value = ([, key, v]) => `${key} = ${key === 'norm' ? `"${v}"` : v}`;
-  return [...sections].map(([name, lines]) => `[${name}]\n${lines.map(value).join('\n')}\n`).join('');
+  const lines = {};
+  for (const [name, value] of Object.entries({ ...s, norm })) {
+    const [section, key] = KEYS[name];
+    (lines[section] ??= []).push(`${key} = ${name === 'norm' ? `"${value}"` : value}`);
+  }
+  return Object.entries(lines).map(([section, keys]) => `[${section}]\n${keys.join('\n')}\n`).join('');
 }
 
-const command = (s, norm) => `evenkeel train ${entries(s, norm).map(([, key, v]) => `--${key.replaceAll('_', '-')} ${v}`).join(' ')}`;
+function command(s, norm) {
+  const flags = Object.entries({ ...s, norm }).map(([name, value]) => `--${KEYS[name][1].replaceAll('_', '-')} ${value}`);
+  return `evenkeel train ${flags.join(' ')}`;
+}
 
 const mean = values => values.reduce((a, v) => a + v, 0) / values.length;
 const rarest = values => mean(values.slice(-Math.max(1, Math.floor(values.length / 3))));
-const percent = v => `${(v * 100).toFixed(0)} %`;
+const percent = v => `${(v * 100).toFixed(0)}\u00a0%`;
 
 /** One run of both networks; another one ends it. */
 class Run {
@@ -64,13 +63,12 @@ class Run {
     this.nets = NORMS.map(norm => ({
       norm, network: new Network(device, this.data, recipe(s, norm)), losses: [], tests: [], steps: 1,
     }));
-    this.most = Array.from({ length: this.epochs }, (_, e) => this.nets[0].network.stepsIn(e)).reduce((a, v) => a + v, 0);
-    this.most = Math.min(this.most, Number(s.steps ?? Infinity));
-    this.batch = Number(s.batch ?? 64);
+    const steps = Array.from({ length: this.epochs }, (_, e) => this.nets[0].network.stepsIn(e)).reduce((a, v) => a + v, 0);
+    this.most = Math.min(steps, Number(s.steps ?? Infinity));
     this.paused = this.ended = false;
     this.rates = [];
     this.bars = classes($('classes'), this.data.classes(), this.data.counts(), c => this.data.example(c), this.data.side(), NORMS);
-    Object.assign(shown, { state: 'training', losses: {}, accuracies: {}, seconds: 0 });
+    Object.assign(shown, { state: 'training', losses: {}, accuracies: {}, rate: 0 });
     for (const { norm, losses, tests } of this.nets) Object.assign(shown.losses, { [norm]: losses }), Object.assign(shown.accuracies, { [norm]: tests });
     this.draw();
   }
@@ -98,24 +96,24 @@ class Run {
 
   /** Some steps of one network; false when it had none left. At an epoch's end the test images. */
   async turn(net) {
-    const began = performance.now(), epoch = net.network.epochs();
+    const began = performance.now(), epoch = net.network.epochs(), before = net.network.images();
     let taken = 0;
     while (taken < net.steps && net.network.epochs() === epoch && net.network.step()) taken++;
     if (!taken) return false;
     net.losses.push(...await net.network.losses());
     const time = performance.now() - began;
     // The first turn makes the kernels.
-    if (net.losses.length > taken) this.rate(taken, time);
+    if (before) this.rate(net.network.images() - before, time);
     net.steps = Math.max(1, Math.min(64, Math.round(net.steps * Math.max(0.5, Math.min(2, TURN / time)))));
     if (net.network.epochs() > epoch) net.tests.push([...await net.network.accuracies()]);
     return true;
   }
 
-  rate(steps, time) {
-    this.rates.push([steps * this.batch, time]);
+  rate(images, time) {
+    this.rates.push([images, time]);
     if (this.rates.length > 40) this.rates.shift();
-    const [images, spent] = this.rates.reduce(([a, b], [i, t]) => [a + i, b + t], [0, 0]);
-    shown.rate = images / spent * 1000;
+    const [all, spent] = this.rates.reduce(([a, b], [i, t]) => [a + i, b + t], [0, 0]);
+    shown.rate = all / spent * 1000;
   }
 
   pause(paused) {
@@ -152,19 +150,27 @@ class Run {
   }
 }
 
-async function start() {
+/** The device's name, or as much as the browser tells. */
+async function named(device) {
+  const info = (await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' }))?.info;
+  return device.name() || [info?.vendor, info?.architecture].filter(Boolean).join(' ') || 'not told by the browser';
+}
+
+async function main() {
   if (!navigator.gpu) throw new Error('this browser has no WebGPU, or not for this address (it wants https or localhost). Chrome and Edge from 113, Safari from 26 and Firefox from 141 have it, on some systems only.');
   await load();
   const device = await Device.open();
-  shown.device = device.name() || 'a GPU whose name the browser keeps to itself';
-  $('adapter').textContent = shown.device + (device.software() ? ' (software: small images by default)' : '');
-  for (const [name, value] of Object.entries(device.software() ? SOFTWARE : DEFAULTS)) form.elements[name].value = given.get(name) ?? value;
+  shown.device = await named(device);
+  $('adapter').textContent = shown.device + (device.software() ? ', on a processor: small images at first' : '');
+  const start = { ...device.software() ? SOFTWARE : DEFAULTS };
+  for (const [name, value] of given) if (name in KEYS && name !== 'norm') start[name] = value;
+  for (const [name, value] of Object.entries(start)) if (form.elements[name]) form.elements[name].value = value;
   let run;
   const begin = async () => {
     run?.end();
     await run?.going?.catch(() => {});
     $('pause').textContent = 'Pause';
-    const s = settings();
+    const s = { ...start, ...Object.fromEntries(new FormData(form)) };
     $('command').textContent = command(s, 'nbn');
     state('Making the images …');
     await new Promise(next => setTimeout(next, 20));
@@ -186,4 +192,4 @@ async function start() {
   await begin();
 }
 
-start().catch(failed);
+main().catch(failed);

@@ -80,7 +80,9 @@ impl Data {
         };
         let image = train.image(i);
         let pixels = image.len() / 3;
-        (0..pixels).flat_map(|p| [image[p], image[pixels + p], image[2 * pixels + p], 255]).collect()
+        (0..pixels)
+            .flat_map(|p| [image[p], image[pixels + p], image[2 * pixels + p], 255])
+            .collect()
     }
 }
 
@@ -105,6 +107,11 @@ impl Network {
     /// Steps taken.
     pub fn steps(&self) -> u32 {
         self.0.steps()
+    }
+
+    /// Images in the batches of those steps.
+    pub fn images(&self) -> f64 {
+        self.0.images() as f64
     }
 
     /// Epochs done.

@@ -29,6 +29,7 @@ pub struct Live {
     /// The epoch under way and how many of its images were seen.
     at: (usize, usize),
     step: u32,
+    images: u64,
     looked: u32,
 }
 
@@ -62,6 +63,7 @@ impl Live {
             feed,
             at: (0, 0),
             step: 0,
+            images: 0,
             looked: 0,
         })
     }
@@ -86,6 +88,7 @@ impl Live {
         self.session.train_plan(&self.train, n, augment)?.run(&uniform)?;
         self.gpu.throttle()?;
         self.step += 1;
+        self.images += n as u64;
         self.at = if seen + n == self.end() { (epoch + 1, 0) } else { (epoch, seen + n) };
         Ok(true)
     }
@@ -105,6 +108,11 @@ impl Live {
     /// Steps taken.
     pub fn steps(&self) -> u32 {
         self.step
+    }
+
+    /// Images in the batches of those steps.
+    pub fn images(&self) -> u64 {
+        self.images
     }
 
     /// Steps of an epoch.

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(wasm).out_name("engine").typescript(false);
     // engine.js finds the .wasm beside itself; names are for debuggers.
-    bindgen.omit_default_module_path(false).remove_name_section(true).remove_producers_section(true);
+    bindgen
+        .omit_default_module_path(false)
+        .remove_name_section(true)
+        .remove_producers_section(true);
     match bindgen.web(true).and_then(|b| b.generate(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
