@@ -102,10 +102,8 @@ fn make(
     source: wgpu::ShaderSource<'_>,
     launch: &Launch,
 ) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout, Option<wgpu::BindGroupLayout>) {
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(name),
-        entries,
-    });
+    let layout = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries });
     let piece = launch.in_pieces.then(|| {
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("piece"),
@@ -119,8 +117,8 @@ fn make(
     });
     let groups: Vec<Option<&wgpu::BindGroupLayout>> =
         std::iter::once(&layout).chain(&piece).map(Some).collect();
-    let module = device
-        .create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
+    let module =
+        device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(name),
         bind_group_layouts: &groups,
