@@ -41,6 +41,7 @@ class Browser:
         self.rest, self.number, self.session, self.said = b"", 0, None, []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.ask("Page.enable")
         self.ask("Runtime.enable")
 
     def ask(self, method, **params):
