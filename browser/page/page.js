@@ -161,7 +161,7 @@ async function main() {
   await load();
   const device = await Device.open();
   shown.device = await named(device);
-  $('adapter').textContent = shown.device + (device.software() ? ', on a processor: small images at first' : '');
+  $('adapter').textContent = shown.device + (device.software() ? ' (no GPU, so small images at first)' : '');
   const start = { ...device.software() ? SOFTWARE : DEFAULTS };
   for (const [name, value] of given) if (name in KEYS && name !== 'norm') start[name] = value;
   for (const [name, value] of Object.entries(start)) if (form.elements[name]) form.elements[name].value = value;
