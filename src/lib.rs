@@ -18,10 +18,13 @@
 //! ```
 
 pub mod data;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod report;
 pub mod train;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod lesson;
 
 pub mod check;
@@ -36,5 +39,6 @@ pub mod tensor;
 
 pub mod gpu;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod error;

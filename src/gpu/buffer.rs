@@ -98,22 +98,23 @@ impl Gpu {
                 mib(self.caps.max_binding)
             )));
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size: bytes,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        let made = self.tried(wgpu::ErrorFilter::OutOfMemory, |device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
         });
-        if pollster::block_on(scope.pop()).is_some() {
+        let Ok(raw) = made else {
             return Err(Error::Device(format!(
                 "out of GPU memory: {label} needs {} more beside the {} already held",
                 mib(bytes),
                 mib(self.memory.now())
             )));
-        }
+        };
         self.memory.add(bytes);
         Ok(Rc::new(Buffer { raw, words: words.max(1), memory: self.memory.clone() }))
     }
@@ -141,40 +142,6 @@ impl Gpu {
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
             self.queue.write_buffer(&slice.buffer.raw, offset + whole as u64, &last);
         }
-    }
-
-    /// Reads a slice back, waiting for the work submitted so far.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
-        let bytes = slice.words as u64 * 4;
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        let start = slice.start as u64 * 4;
-        encoder.copy_buffer_to_buffer(&slice.buffer.raw, start, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
-        let (tx, rx) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |r| {
-            let _ = tx.send(r);
-        });
-        self.wait()?;
-        match rx.try_recv() {
-            Ok(Ok(())) => {}
-            other => {
-                self.take_failure()?;
-                return Err(Error::Device(format!("a readback failed: {other:?}")));
-            }
-        }
-        let view = staging
-            .get_mapped_range(..)
-            .map_err(|e| Error::Device(format!("a readback failed: {e}")))?;
-        Ok(bytemuck::pod_collect_to_vec(&view[..]))
     }
 }
 

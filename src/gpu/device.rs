@@ -74,17 +74,21 @@ impl Adapter {
     }
 }
 
-/// The system's adapters, best first: discrete, integrated, virtual, other, software.
-pub fn adapters() -> Vec<Adapter> {
+/// The way to the system's adapters.
+fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     // The Vulkan validation layers are for wgpu's own development; naga has validated every kernel.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     // DXC where its DLL lies beside the program, else FXC, which every Windows has: asking for DXC alone
     // would leave a machine without the DLL without DX12.
     descriptor.backend_options.dx12.shader_compiler = wgpu::Dx12Compiler::Auto.with_env();
-    let instance = wgpu::Instance::new(descriptor);
+    wgpu::Instance::new(descriptor)
+}
+
+/// The system's adapters, best first: discrete, integrated, virtual, other, software.
+pub fn adapters() -> Vec<Adapter> {
     let backends = wgpu::Backends::PRIMARY;
-    let mut found: Vec<Adapter> = pollster::block_on(instance.enumerate_adapters(backends))
+    let mut found: Vec<Adapter> = pollster::block_on(instance().enumerate_adapters(backends))
         .into_iter()
         .map(|raw| Adapter { info: raw.get_info(), raw })
         .collect();
@@ -136,7 +140,24 @@ impl Gpu {
             None => 0,
             Some(c) => pick(&adapters, &c)?,
         };
-        adapters.into_iter().nth(index).map(open).unwrap_or_else(|| Err(no_such(index)))
+        let adapter = adapters.into_iter().nth(index).ok_or_else(|| no_such(index))?;
+        pollster::block_on(open(adapter))
+    }
+
+    /// Opens the adapter that a browser has for work of some size; natively the driver's own first choice.
+    ///
+    /// # Errors
+    /// No adapter, or one that refuses the device.
+    pub async fn request() -> Result<Rc<Gpu>> {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        let raw = instance()
+            .request_adapter(&options)
+            .await
+            .map_err(|e| Error::Device(format!("no WebGPU adapter was found: {e}")))?;
+        open(Adapter { info: raw.get_info(), raw }).await
     }
 
     /// The first error the driver reported since the last call, if any.
@@ -223,7 +244,7 @@ fn pick(adapters: &[Adapter], choice: &str) -> Result<usize> {
     })
 }
 
-fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
+async fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
     let asked = Limits::asked()?;
     let caps = Caps { tuned: table::load(&adapter.info)?, ..adapter.caps(asked) };
     let offered = match asked {
@@ -236,14 +257,17 @@ fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
         wanted |= wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
     }
     let limits = adapter.limits(asked);
-    let (device, queue) = pollster::block_on(adapter.raw.request_device(&wgpu::DeviceDescriptor {
+    let descriptor = wgpu::DeviceDescriptor {
         label: Some("evenkeel"),
         required_features: offered & wanted,
         required_limits: limits,
         memory_hints: wgpu::MemoryHints::Performance,
         ..Default::default()
-    }))
-    .map_err(|e| Error::Device(format!("{} refused a device: {e}", describe(&adapter.info))))?;
+    };
+    let (device, queue) =
+        adapter.raw.request_device(&descriptor).await.map_err(|e| {
+            Error::Device(format!("{} refused a device: {e}", describe(&adapter.info)))
+        })?;
     let failed = Arc::new(Mutex::new(None));
     let note = failed.clone();
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&note, e.to_string())));

@@ -11,6 +11,7 @@ mod pipeline;
 mod stream;
 pub mod table;
 mod texels;
+mod wait;
 mod watchdog;
 
 pub use buffer::{Buffer, Memory, Slice, mib};
@@ -19,4 +20,5 @@ pub use limits::Limits;
 pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
 pub use texels::{TexelCopy, Texels};
+pub(crate) use wait::at_once;
 pub use watchdog::Watchdog;

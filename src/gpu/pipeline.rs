@@ -3,7 +3,7 @@
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use evenkeel_kernels::{Access, Compiled, Launch};
+use evenkeel_kernels::{Access, Assembled, Compiled, Launch, ShaderError};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -58,10 +58,9 @@ impl Gpu {
 
     fn compile(&self, launch: &Launch) -> Result<Pipeline> {
         let name = format!("{}:{}", launch.source.path, launch.entry);
-        let compiled = launch
-            .assemble()
-            .and_then(|a| a.compile())
-            .map_err(|e| Error::Shader(e.to_string()))?;
+        let wrong = |e: ShaderError| Error::Shader(e.to_string());
+        let assembled = launch.assemble().map_err(wrong)?;
+        let compiled = assembled.compile().map_err(wrong)?;
         self.within_limits(&name, &compiled)?;
         let entries: Vec<wgpu::BindGroupLayoutEntry> = compiled
             .bindings
@@ -84,51 +83,72 @@ impl Gpu {
                 count: None,
             })
             .collect();
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(&name),
-            entries: &entries,
-        });
-        let piece = launch.in_pieces.then(|| {
-            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("piece"),
-                entries: &[wgpu::BindGroupLayoutEntry {
-                    binding: 0,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: buffer(wgpu::BufferBindingType::Uniform),
-                    count: None,
-                }],
-            })
-        });
-        let groups: Vec<Option<&wgpu::BindGroupLayout>> =
-            std::iter::once(&layout).chain(&piece).map(Some).collect();
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&name),
-            source: wgpu::ShaderSource::Naga(Cow::Owned(compiled.module)),
-        });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&name),
-            bind_group_layouts: &groups,
-            immediate_size: 0,
-        });
-        let raw = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(launch.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes its tiles before it reads them; zeroing makes FXC 50x slower.
-                zero_initialize_workgroup_memory: false,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        if let Some(e) = pollster::block_on(scope.pop()) {
-            return Err(Error::Shader(format!("{name}: the driver refused it: {e}")));
-        }
         let access = compiled.bindings.iter().map(|b| b.access).collect();
+        let source = source(assembled, compiled);
+        let (raw, layout, piece) = self
+            .tried(wgpu::ErrorFilter::Validation, |device| {
+                make(device, &name, &entries, source, launch)
+            })
+            .map_err(|e| Error::Shader(format!("{name}: the driver refused it: {e}")))?;
         Ok(Pipeline { raw, layout, piece, access, name, form: launch.form() })
     }
+}
+
+/// The pipeline, the layout of its bindings, and that of a piece's place where the launch is in pieces.
+fn make(
+    device: &wgpu::Device,
+    name: &str,
+    entries: &[wgpu::BindGroupLayoutEntry],
+    source: wgpu::ShaderSource<'_>,
+    launch: &Launch,
+) -> (wgpu::ComputePipeline, wgpu::BindGroupLayout, Option<wgpu::BindGroupLayout>) {
+    let layout = device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries });
+    let piece = launch.in_pieces.then(|| {
+        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("piece"),
+            entries: &[wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: buffer(wgpu::BufferBindingType::Uniform),
+                count: None,
+            }],
+        })
+    });
+    let groups: Vec<Option<&wgpu::BindGroupLayout>> =
+        std::iter::once(&layout).chain(&piece).map(Some).collect();
+    let module =
+        device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(name),
+        bind_group_layouts: &groups,
+        immediate_size: 0,
+    });
+    let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(name),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some(launch.entry),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Every kernel writes its tiles before it reads them; zeroing makes FXC 50x slower.
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    });
+    (raw, layout, piece)
+}
+
+/// What the driver is given: naga's module.
+#[cfg(not(target_arch = "wasm32"))]
+fn source(_: Assembled, compiled: Compiled) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Naga(Cow::Owned(compiled.module))
+}
+
+/// What a browser is given, which has a compiler of its own: the text.
+#[cfg(target_arch = "wasm32")]
+fn source(assembled: Assembled, _: Compiled) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Wgsl(Cow::Owned(assembled.text))
 }
 
 impl Gpu {

@@ -90,22 +90,23 @@ impl Gpu {
                 },
             })
             .collect();
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&pipeline.name),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        let pieces: Vec<_> = match &pipeline.piece {
-            None => vec![(launch.grid, None)],
-            Some(layout) => {
-                let bound = |p: Piece| (p.grid, Some(self.piece(layout, p, launch.grid)));
-                self.watchdog.pieces(launch).into_iter().map(bound).collect()
-            }
-        };
-        if let Some(e) = pollster::block_on(scope.pop()) {
-            return Err(Error::Device(format!("{}: cannot bind: {e}", pipeline.name)));
-        }
+        let (group, pieces) = self
+            .tried(wgpu::ErrorFilter::Validation, |device| {
+                let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(&pipeline.name),
+                    layout: &pipeline.layout,
+                    entries: &entries,
+                });
+                let pieces: Vec<_> = match &pipeline.piece {
+                    None => vec![(launch.grid, None)],
+                    Some(layout) => {
+                        let bound = |p: Piece| (p.grid, Some(self.piece(layout, p, launch.grid)));
+                        self.watchdog.pieces(launch).into_iter().map(bound).collect()
+                    }
+                };
+                (group, pieces)
+            })
+            .map_err(|e| Error::Device(format!("{}: cannot bind: {e}", pipeline.name)))?;
         let seconds = slow_seconds(&launch.cost) / pieces.len() as f64;
         Ok(Dispatch { pipeline, group, pieces, seconds, copies: Vec::new() })
     }

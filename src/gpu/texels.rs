@@ -51,28 +51,29 @@ impl Gpu {
                 "{bytes} are too many for a texture; a smaller --batch-size makes them fit"
             )));
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let raw = self.device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("texels"),
-            size: wgpu::Extent3d {
-                width: TEXEL_ROW,
-                height: rows as u32,
-                depth_or_array_layers: 1,
-            },
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba32Float,
-            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
-            view_formats: &[],
+        let made = self.tried(wgpu::ErrorFilter::OutOfMemory, |device| {
+            device.create_texture(&wgpu::TextureDescriptor {
+                label: Some("texels"),
+                size: wgpu::Extent3d {
+                    width: TEXEL_ROW,
+                    height: rows as u32,
+                    depth_or_array_layers: 1,
+                },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba32Float,
+                usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            })
         });
-        if pollster::block_on(scope.pop()).is_some() {
+        let Ok(raw) = made else {
             let held = mib(self.memory.now());
             return Err(Error::Device(format!(
                 "out of GPU memory: a texture needs {} more beside the {held} already held",
                 mib(bytes)
             )));
-        }
+        };
         self.memory.add(bytes);
         let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
         Ok(Rc::new(Texels { raw, view, rows, memory: self.memory.clone() }))

@@ -5,7 +5,7 @@
 //! running statistics change any more until the alarm is read, so what is on the device stays good.
 
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, at_once};
 use crate::graph::{Effect, Work};
 use crate::nn::{Kind, Mode, Params, SCALE_FACTOR, Scope, in_head, in_head_scales, is_head_weight};
 use crate::tensor::Tensor;
@@ -188,8 +188,16 @@ impl Sgd {
     /// # Errors
     /// A lost device.
     pub fn losses(&self, gpu: &Gpu, from: u32, to: u32) -> Result<Vec<f32>> {
+        at_once(self.losses_async(gpu, from, to))
+    }
+
+    /// [`Sgd::losses`], awaited.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn losses_async(&self, gpu: &Gpu, from: u32, to: u32) -> Result<Vec<f32>> {
         let Some(slice) = self.ring.leaf() else { return Ok(Vec::new()) };
-        let ring: Vec<f32> = gpu.read(slice)?;
+        let ring: Vec<f32> = gpu.read_async(slice).await?;
         Ok((from..to).map(|s| ring[s as usize % Self::RING]).collect())
     }
 
@@ -198,8 +206,16 @@ impl Sgd {
     /// # Errors
     /// A lost device.
     pub fn alarm(&self, gpu: &Gpu, params: &Params) -> Result<Option<Alarm>> {
+        at_once(self.alarm_async(gpu, params))
+    }
+
+    /// [`Sgd::alarm`], awaited.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn alarm_async(&self, gpu: &Gpu, params: &Params) -> Result<Option<Alarm>> {
         let Some(slice) = self.flag.leaf() else { return Ok(None) };
-        let flag: Vec<u32> = gpu.read(slice)?;
+        let flag: Vec<u32> = gpu.read_async(slice).await?;
         let Some(found) = kernels::NonFinite::decode([flag[0], flag[1], flag[2], flag[3]]) else {
             return Ok(None);
         };

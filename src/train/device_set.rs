@@ -3,7 +3,7 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Slice};
+use crate::gpu::{Gpu, Slice, at_once};
 use crate::ops::{BatchSource, Changes, batch};
 use crate::tensor::{DType, Tensor};
 use std::rc::Rc;
@@ -113,8 +113,16 @@ impl DeviceSet {
     /// # Errors
     /// A lost device.
     pub fn read_predictions(&self, count: usize) -> Result<Vec<u32>> {
+        at_once(self.predictions_async(count))
+    }
+
+    /// [`DeviceSet::read_predictions`], awaited.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn predictions_async(&self, count: usize) -> Result<Vec<u32>> {
         let Some(slice) = self.predictions.leaf() else { return Ok(Vec::new()) };
-        self.gpu.read(&Slice { words: count.min(slice.words), ..slice.clone() })
+        self.gpu.read_async(&Slice { words: count.min(slice.words), ..slice.clone() }).await
     }
 
     /// Tells this set's plans from another's.

@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
-pub(super) struct Feed<'a> {
-    config: &'a Config,
+pub(super) struct Feed {
+    config: Config,
     pool: Pool,
     mixing: Mixing,
     images: usize,
@@ -25,12 +25,12 @@ pub(super) struct Feed<'a> {
     pub smote: Option<Smote>,
 }
 
-impl<'a> Feed<'a> {
+impl Feed {
     /// The feed of `config` from `train`.
     ///
     /// # Errors
     /// A mixing without a distribution.
-    pub fn new(config: &'a Config, train: &Dataset) -> Result<Self> {
+    pub fn new(config: &Config, train: &Dataset) -> Result<Self> {
         let (classes, seed) = (train.classes.len(), config.train.seed);
         let kept = if config.input.sampler == Sampler::OneSided {
             let (values, dims) = one_sided::cells(train);
@@ -39,7 +39,7 @@ impl<'a> Feed<'a> {
             Vec::new()
         };
         Ok(Feed {
-            config,
+            config: config.clone(),
             pool: Pool::new(&train.labels, classes),
             mixing: Mixing::new(&config.input, seed, config.train.epochs)?,
             images: train.labels.len(),
@@ -50,12 +50,12 @@ impl<'a> Feed<'a> {
 
     /// Positions in an epoch: images, or their views.
     pub fn len(&self, epoch: usize) -> usize {
-        self.images_of(epoch) * parts::views(self.config)
+        self.images_of(epoch) * parts::views(&self.config)
     }
 
     /// Images in an epoch.
     fn images_of(&self, epoch: usize) -> usize {
-        match parts::sampler(self.config, epoch) {
+        match parts::sampler(&self.config, epoch) {
             Rule::OneSided => self.kept.len(),
             rule => self.pool.epoch_len(rule),
         }
@@ -75,7 +75,7 @@ impl<'a> Feed<'a> {
     /// Positions in a batch of an epoch (its last may be smaller).
     pub fn batch(&self, epoch: usize) -> usize {
         let images = self.config.train.batch_size.min(self.images_of(epoch)).max(1);
-        images * parts::views(self.config)
+        images * parts::views(&self.config)
     }
 
     /// Steps in an epoch.
@@ -87,7 +87,7 @@ impl<'a> Feed<'a> {
     /// The images of an epoch in order, and where they are not the same, the images that they are drawn
     /// towards.
     fn order(&self, epoch: usize) -> (Vec<u32>, Option<Vec<u32>>) {
-        let (config, seed) = (self.config, self.config.train.seed);
+        let (config, seed) = (&self.config, self.config.train.seed);
         let shuffled = |n| epoch_order(n, seed, epoch as u64, config.input.shuffle);
         let order = match (parts::sampler(config, epoch), &self.smote) {
             (Rule::Instance, _) => shuffled(self.images),
@@ -109,7 +109,7 @@ impl<'a> Feed<'a> {
     /// Gives `set` an epoch's order, which is returned, and with CMO that of the pasted images.
     pub fn begin(&self, epoch: usize, set: &DeviceSet) -> Vec<u32> {
         let (mut order, others) = self.order(epoch);
-        let views = parts::views(self.config);
+        let views = parts::views(&self.config);
         if views > 1 {
             order = in_views(&order, self.batch(epoch) / views, views);
         }

@@ -17,6 +17,7 @@ pub mod features;
 mod feed;
 mod fingerprint;
 pub mod inside;
+pub mod live;
 pub mod methods;
 pub mod metrics;
 pub mod mixing;

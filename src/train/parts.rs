@@ -1,11 +1,37 @@
-//! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
+//! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler; and the session
+//! made of them.
 
+use super::about::About;
 use super::config::{ClassWeights, Config, ContrastKind, FrozenNorms, Head, Sampler, Trained};
+use super::policy;
+use super::session::Session;
+use crate::data::Splits;
 use crate::data::sampler::Rule;
+use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::loss::contrast::{Contrast, VIEWS};
 use crate::loss::{ObjectiveSpec, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
+use std::rc::Rc;
+
+/// The network of `about` with everything by which `config` trains it on `splits`.
+///
+/// # Errors
+/// A pattern of layers that is empty, or no memory.
+pub fn session(gpu: &Rc<Gpu>, config: &Config, about: &About, splits: &Splits) -> Result<Session> {
+    let (loss, sgd) = (objective(config, &splits.counts), optimizer(config));
+    let spec = about.spec(config.model.nbn_bias_start)?;
+    let mut session = Session::new(gpu, &spec, &loss, sgd, config.train.seed)?;
+    session.mix = config.input.mix;
+    session.contrast = contrast(config);
+    session.between = config.input.sampler == Sampler::Smote;
+    session.cutout = config.input.cutout;
+    let [_, h, w] = splits.train.shape;
+    session.policy = policy::policy(gpu, &config.input, [h, w])?;
+    session.backbone = backbone(config);
+    Ok(session)
+}
 
 /// What is minimised, for classes with these training counts.
 pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {

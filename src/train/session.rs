@@ -180,6 +180,15 @@ impl Session {
     /// # Errors
     /// What planning or the device reports.
     pub fn classify(&mut self, set: &DeviceSet, batch_size: usize) -> Result<Vec<u32>> {
+        self.note_classes(set, batch_size)?;
+        set.read_predictions(set.len())
+    }
+
+    /// Has `set` note the predicted class of each of its images, which [`DeviceSet::predictions_async`] reads.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn note_classes(&mut self, set: &DeviceSet, batch_size: usize) -> Result<()> {
         let gpu = self.gpu.clone();
         for first in (0..set.len()).step_by(batch_size) {
             let n = batch_size.min(set.len() - first);
@@ -187,7 +196,7 @@ impl Session {
             plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
             gpu.throttle()?;
         }
-        set.read_predictions(set.len())
+        Ok(())
     }
 
     /// The logits of each image of `set`, in its order: rows of as many numbers as classes.

@@ -13,8 +13,8 @@ use std::rc::Rc;
 pub(super) const ASK: &str =
     "--trace-nan (with --resume, from the last checkpoint) names the op that made it.";
 
-/// The error that ends a run: what the guard found, what tracing it told, and the `last` checkpoint.
-pub(super) fn not_finite(alarm: &Alarm, traced: &str, last: &Path) -> Error {
+/// What the guard found.
+pub(super) fn found(alarm: &Alarm) -> String {
     let what = match (alarm.loss, &alarm.parameter) {
         (true, _) => "the loss".to_string(),
         (false, Some(name)) => format!("the gradient of {name}"),
@@ -24,10 +24,15 @@ pub(super) fn not_finite(alarm: &Alarm, traced: &str, last: &Path) -> Error {
         (Some(name), true) => format!(" (first in the gradient of {name})"),
         _ => String::new(),
     };
+    format!("{what} is not finite at step {}{first}", alarm.step + 1)
+}
+
+/// The error that ends a run: what the guard found, what tracing it told, and the `last` checkpoint.
+pub(super) fn not_finite(alarm: &Alarm, traced: &str, last: &Path) -> Error {
     Error::NonFinite(format!(
-        "{what} is not finite at step {}{first}; nothing was updated or saved since. {traced} A \
-         lower --lr or a warm-up helps; the last good checkpoint, if any, is {}",
-        alarm.step + 1,
+        "{}; nothing was updated or saved since. {traced} A lower --lr or a warm-up helps; the last \
+         good checkpoint, if any, is {}",
+        found(alarm),
         last.display()
     ))
 }

@@ -17,7 +17,7 @@ use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
-use super::{parts, policy, trace};
+use super::{parts, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -116,7 +116,7 @@ struct Trainer<'a> {
     progress: Progress,
     events: EventWriter,
     watch: Watch,
-    feed: Feed<'a>,
+    feed: Feed,
 }
 
 impl<'a> Trainer<'a> {
@@ -128,17 +128,7 @@ impl<'a> Trainer<'a> {
         run: RunDir,
     ) -> Result<Self> {
         let about = About::new(config, &splits);
-        let (loss, sgd) = (parts::objective(config, &splits.counts), parts::optimizer(config));
-        let seed = config.train.seed;
-        let spec = about.spec(config.model.nbn_bias_start)?;
-        let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
-        session.mix = config.input.mix;
-        session.contrast = parts::contrast(config);
-        session.between = config.input.sampler == Sampler::Smote;
-        session.cutout = config.input.cutout;
-        let [_, h, w] = splits.train.shape;
-        session.policy = policy::policy(&gpu, &config.input, [h, w])?;
-        session.backbone = parts::backbone(config);
+        let session = parts::session(&gpu, config, &about, &splits)?;
         let epochs = config.train.epochs;
         let feed = Feed::new(config, &splits.train)?;
         let train = DeviceSet::with_room(&gpu, &splits.train, feed.longest())?;

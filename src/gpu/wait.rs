@@ -1,0 +1,85 @@
+//! Answers of the driver that come later: errors in what was made, values read back. A program may stop
+//! until they are there. In a browser, which answers between two turns of its event loop, it may not: there
+//! values are awaited, and an error is told by a later submit.
+
+use super::{Gpu, Slice};
+use crate::error::{Error, Result};
+use futures_channel::oneshot;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// What `future` gives without waiting for anything but the device, as it does outside a browser.
+///
+/// # Errors
+/// Its own, and a browser, where it must be awaited.
+pub(crate) fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::Device(
+            "a value was not read back in time; in a browser it has to be awaited".into(),
+        )),
+    }
+}
+
+impl Gpu {
+    /// What `make` makes of the device, or the driver's `filter` error about it. A browser's comes with the
+    /// next [`Gpu::submit`] that follows it.
+    pub(super) fn tried<T>(
+        &self,
+        filter: wgpu::ErrorFilter,
+        make: impl FnOnce(&wgpu::Device) -> T,
+    ) -> std::result::Result<T, wgpu::Error> {
+        if cfg!(target_arch = "wasm32") {
+            return Ok(make(&self.device));
+        }
+        let scope = self.device.push_error_scope(filter);
+        let made = make(&self.device);
+        match pollster::block_on(scope.pop()) {
+            None => Ok(made),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Reads a slice back, waiting for the work submitted so far.
+    ///
+    /// # Errors
+    /// A lost device; a browser, which needs [`Gpu::read_async`].
+    pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        at_once(self.read_async(slice))
+    }
+
+    /// Reads a slice back after the work submitted so far. Outside a browser it waits for it when first
+    /// polled, so that no one else has to poll the device.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn read_async<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        let bytes = slice.words as u64 * 4;
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let start = slice.start as u64 * 4;
+        encoder.copy_buffer_to_buffer(&slice.buffer.raw, start, &staging, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        let (tx, rx) = oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |r| {
+            let _ = tx.send(r);
+        });
+        self.wait()?;
+        match rx.await {
+            Ok(Ok(())) => {}
+            other => {
+                self.take_failure()?;
+                return Err(Error::Device(format!("a readback failed: {other:?}")));
+            }
+        }
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|e| Error::Device(format!("a readback failed: {e}")))?;
+        Ok(bytemuck::pod_collect_to_vec(&view[..]))
+    }
+}
