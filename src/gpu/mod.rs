@@ -10,6 +10,7 @@ mod limits;
 mod pipeline;
 mod stream;
 pub mod table;
+mod tape;
 mod texels;
 mod watchdog;
 
@@ -18,5 +19,6 @@ pub use device::{Adapter, BUFFERS, Gpu, adapters, describe};
 pub use limits::Limits;
 pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
+pub use tape::record_in;
 pub use texels::{TexelCopy, Texels};
 pub use watchdog::Watchdog;
