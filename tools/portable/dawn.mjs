@@ -1,5 +1,6 @@
 // Replays tapes of `evenkeel … --record DIR` through Dawn, WebGPU as Chrome has it.
-//   node dawn.mjs NODE_MODULES_PARENT DIR…      a line of JSON for each thing compared, on stdout
+//   node dawn.mjs NODE_MODULES_PARENT TAPE…     a line of JSON for each thing compared, on stdout
+// A TAPE is a folder, or FOLDER:N: only launches alone, and of each kernel no more than N texts.
 //
 // First each launch of which the tape tells what its arguments held: alone, from what the engine gave it, so that
 // errors don't add up. Then the tape from its beginning to its end, on buffers of Dawn's own, comparing what the
@@ -14,7 +15,7 @@ const RUN = 1e-3;
 // Texels in a row of a texture that holds an argument (kernels/launch.rs).
 const ROW = 1024;
 
-const [parent, ...folders] = process.argv.slice(2);
+const [parent, ...tapes] = process.argv.slice(2);
 const { create, globals } = createRequire(parent + '/')('webgpu');
 Object.assign(globalThis, globals);
 // Held in a global: Dawn dies when it is collected.
@@ -41,6 +42,9 @@ const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.
 const makeBuffer = (size, uses = usage) => device.createBuffer({ size, usage: uses });
 const wholeTexels = (words) => Math.ceil(words / 4) * 4;
 
+// By text; tapes share many.
+const pipelines = new Map();
+
 /** A tape's files. */
 class Tape {
   constructor(folder) {
@@ -49,7 +53,6 @@ class Tape {
     const lines = fs.readFileSync(path.join(folder, 'tape.jsonl'), 'utf8').split('\n').filter(Boolean);
     this.events = lines.map((line) => JSON.parse(line));
     this.shaders = new Map(this.events.filter((e) => 'shader' in e).map((e) => [e.shader, e]));
-    this.pipelines = new Map();
   }
 
   /** `words` words at byte `at`; zeros behind them up to a whole texel. */
@@ -72,17 +75,19 @@ class Tape {
 
   /** The pipeline of a launch and the layout of its bindings. */
   async pipeline({ launch, args }) {
-    if (!this.pipelines.has(launch)) {
-      const { entry, subgroups } = this.shaders.get(launch);
-      // naga refuses `enable subgroups;`, Dawn wants it.
-      const text = fs.readFileSync(path.join(this.folder, `${launch}.wgsl`), 'utf8');
-      const module = device.createShaderModule({ code: (subgroups ? 'enable subgroups; ' : '') + text });
+    const { entry, subgroups } = this.shaders.get(launch);
+    // naga refuses `enable subgroups;`, Dawn wants it.
+    const text = fs.readFileSync(path.join(this.folder, `${launch}.wgsl`), 'utf8');
+    const code = (subgroups ? 'enable subgroups; ' : '') + text;
+    const key = `${entry}\n${code}`;
+    if (!pipelines.has(key)) {
+      const module = device.createShaderModule({ code });
       const layout = device.createBindGroupLayout({ entries: args.map((arg, binding) => entryOf(arg.kind, binding)) });
       const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] });
       const pipeline = await device.createComputePipelineAsync({ layout: pipelineLayout, compute: { module, entryPoint: entry } });
-      this.pipelines.set(launch, { pipeline, layout });
+      pipelines.set(key, { pipeline, layout });
     }
-    return this.pipelines.get(launch);
+    return pipelines.get(key);
   }
 }
 
@@ -212,12 +217,17 @@ async function whole(tape) {
   }
 }
 
-for (const folder of folders) {
+for (const name of tapes) {
+  const [, folder, most] = name.match(/^(.*?)(?::(\d+))?$/);
   const tape = new Tape(folder);
+  const texts = new Map();
   const lacking = [...tape.shaders.values()].map((s) => tape.lacks(s)).filter(Boolean);
   for (const event of tape.events.filter((e) => 'launch' in e && e.before)) {
     const { form } = tape.shaders.get(event.launch);
     const lacks = tape.lacks(tape.shaders.get(event.launch));
+    const known = texts.get(form) ?? new Set();
+    texts.set(form, known.add(event.launch));
+    if (most && [...known].indexOf(event.launch) >= Number(most)) continue;
     if (lacks) {
       say({ event: 'launch', tape: folder, form, lacks });
       continue;
@@ -232,6 +242,7 @@ for (const folder of folders) {
     uncaptured = '';
     say({ event: 'launch', tape: folder, shader: event.launch, form, ...result });
   }
+  if (most) continue;
   if (lacking.length > 0) say({ event: 'whole', tape: folder, lacks: lacking[0] });
   else await whole(tape);
 }

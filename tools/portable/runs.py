@@ -11,15 +11,19 @@ import tempfile
 from . import place
 
 NAMES = ("system", "mesa25", "swiftshader")
+TRAJECTORY_NAMES = ("bn", "nbn", "nbn-lr")
 TRAJECTORIES = place.ROOT / "tests" / "golden" / "trajectory"
 STEPS = 20
 BOUND = 1e-3
 
 
+def program():
+    return place.ROOT / "target" / "release" / ("evenkeel.exe" if os.name == "nt" else "evenkeel")
+
+
 def evenkeel(*args, **environment):
     """The program's JSON lines."""
-    program = place.ROOT / "target" / "release" / ("evenkeel.exe" if os.name == "nt" else "evenkeel")
-    done = subprocess.run([str(program), *map(str, args)], capture_output=True, text=True,
+    done = subprocess.run([str(program()), *map(str, args)], capture_output=True, text=True,
                           env={**os.environ, **environment})
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
     if done.returncode not in (0, 1) or not lines:
@@ -45,19 +49,28 @@ def made_images(folder, records):
         (folder / name).write_bytes(b"".join(made_record(i) for i in range(k * each, (k + 1) * each)))
 
 
-def trajectory(name, images, environment):
-    """The engine's losses beside PyTorch's in float64, and the worst relative error."""
+def pytorch(name):
+    """PyTorch's 20 losses and the run they are of."""
     torch = json.loads((TRAJECTORIES / f"{name}-{STEPS}.json").read_text(encoding="utf-8"))
-    run = torch["runs"][0]
+    return torch, torch["runs"][0]
+
+
+def trajectory(name, images, environment, *more):
+    """The engine's losses beside PyTorch's; `more` are further arguments."""
+    torch, run = pytorch(name)
     with tempfile.TemporaryDirectory() as out:
         events = evenkeel("train", "--dataset", "cifar10", "--data", images, "--init", TRAJECTORIES / torch["init"],
                           "--model", torch["model"], "--norm", torch["norm"], "--head", torch["head"],
                           "--imbalance", 1, "--shuffle", "none", "--augment", "none", "--schedule", "constant",
                           "--lr", run["lr"], "--weight-decay", torch["weight_decay"], "--batch-size",
                           torch["batch_size"], "--max-steps", STEPS, "--log-steps", 1, "--json",
-                          "--out", out, **environment)
-    found = [e["loss"] for e in events if e.get("event") == "step"]
-    expected = run["losses_f64"]
+                          "--out", out, *more, **environment)
+    return beside_pytorch(name, [e["loss"] for e in events if e.get("event") == "step"])
+
+
+def beside_pytorch(name, found):
+    """Losses beside PyTorch's in float64, and the worst relative error."""
+    expected = pytorch(name)[1]["losses_f64"]
     if len(found) != len(expected):
         sys.exit(f"portability: {len(found)} losses instead of {len(expected)}")
     return {"losses": found, "worst": max(abs(a - b) / abs(b) for a, b in zip(found, expected))}
@@ -79,7 +92,7 @@ def run(name):
                              "--json", **environment)[0]
     with tempfile.TemporaryDirectory() as folder:
         made_images(pathlib.Path(folder), STEPS * 8)
-        found["trajectories"] = {n: trajectory(n, folder, environment) for n in ("bn", "nbn", "nbn-lr")}
+        found["trajectories"] = {n: trajectory(n, folder, environment) for n in TRAJECTORY_NAMES}
     place.RESULTS.mkdir(parents=True, exist_ok=True)
     (place.RESULTS / f"run-{name}.json").write_text(json.dumps(found), encoding="utf-8")
     return found
@@ -108,7 +121,7 @@ def failures(found):
 def apart(runs):
     """The largest relative distance between the losses of two implementations."""
     worst = 0.0
-    for name in ("bn", "nbn", "nbn-lr"):
+    for name in TRAJECTORY_NAMES:
         for losses in zip(*(r["trajectories"][name]["losses"] for r in runs)):
             worst = max(worst, (max(losses) - min(losses)) / min(losses))
     return worst
