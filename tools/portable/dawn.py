@@ -42,14 +42,15 @@ def recorded():
         return json.loads(losses.read_text(encoding="utf-8"))
     shutil.rmtree(TAPES, ignore_errors=True)
     print("portability: recording tapes", file=sys.stderr)
-    runs.evenkeel("check", "--json", "--record", TAPES / "check")
+    engine = [str(runs.program())], {}
+    runs.evenkeel(engine, "check", "--json", "--record", TAPES / "check")
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         runs.made_images(pathlib.Path(folder), runs.STEPS * 8)
         for name in runs.TRAJECTORY_NAMES:
             for suffix, limits in LIMITS.items():
                 tape = f"{name}{suffix}"
-                found[tape] = runs.trajectory(name, folder, {}, "--record", TAPES / tape, *limits)["losses"]
+                found[tape] = runs.trajectory(name, folder, engine, "--record", TAPES / tape, *limits)["losses"]
     losses.write_text(json.dumps(found), encoding="utf-8")
     done.touch()
     return found

@@ -80,5 +80,7 @@ def host():
     with display() as screen:
         overrides = place.WINE["WINEDLLOVERRIDES"] + ";bcryptprimitives=n"
         environment = {**place.WINE, **place.driver("mesa25"), "WINEDLLOVERRIDES": overrides, "DISPLAY": screen,
-                       "WGPU_BACKEND": "dx12"}
+                       "WGPU_BACKEND": "dx12",
+                       # Else vkd3d keeps a million descriptors for each kernel: 1.4 GB a kernel on lavapipe.
+                       "VKD3D_CONFIG": "virtual_heaps"}
         yield ["wine", str(FOLDER / "evenkeel.exe")], environment
