@@ -63,6 +63,8 @@ pub struct Binding {
     pub name: String,
     /// Its access.
     pub access: Access,
+    /// Its elements are integers.
+    pub integer: bool,
 }
 
 /// A parsed and validated kernel.
@@ -238,6 +240,7 @@ fn bindings(module: &naga::Module) -> Vec<Binding> {
         .iter()
         .filter_map(|(_, v)| {
             let index = v.binding.filter(|b| b.group == 0)?.binding;
+            let integer = is_integer(module, v.ty);
             let access = match v.space {
                 naga::AddressSpace::Uniform => Access::Uniform,
                 naga::AddressSpace::Handle => Access::Texels,
@@ -248,9 +251,21 @@ fn bindings(module: &naga::Module) -> Vec<Binding> {
                 }
                 _ => Access::Read,
             };
-            Some(Binding { index, name: v.name.clone().unwrap_or_default(), access })
+            Some(Binding { index, name: v.name.clone().unwrap_or_default(), access, integer })
         })
         .collect();
     found.sort_by_key(|b| b.index);
     found
+}
+
+/// Whether an array's elements, or a value itself, are integers.
+fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
+    use naga::{ScalarKind, TypeInner};
+    match module.types[ty].inner {
+        TypeInner::Array { base, .. } => is_integer(module, base),
+        TypeInner::Scalar(s) | TypeInner::Atomic(s) | TypeInner::Vector { scalar: s, .. } => {
+            matches!(s.kind, ScalarKind::Uint | ScalarKind::Sint)
+        }
+        _ => false,
+    }
 }

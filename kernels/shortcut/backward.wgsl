@@ -9,9 +9,11 @@
 @group(0) @binding(1) var<storage, read_write> dx: array<Quad>;
 
 fn element(index: u32) -> f32 {
-    let ix = index % W;
-    let iy = index / W % H;
-    let plane = index / (W * H);
+    // As in forward.wgsl.
+    let row = index / W;
+    let ix = index - row * W;
+    let plane = row / H;
+    let iy = row - plane * H;
     let image = plane / CI;
     let c = plane - image * CI + LO;
     let ox = ix / S;

@@ -9,9 +9,11 @@
 @group(0) @binding(1) var<storage, read_write> y: array<Quad>;
 
 fn element(index: u32) -> f32 {
-    let ox = index % OW;
-    let oy = index / OW % OH;
-    let plane = index / (OW * OH);
+    // Remainders by subtraction: FXC takes (4 k + 3) % 8 for 3.
+    let row = index / OW;
+    let ox = index - row * OW;
+    let plane = row / OH;
+    let oy = row - plane * OH;
     let image = plane / CO;
     let c = plane - image * CO - LO; // wraps below LO
     if (c < CI) {

@@ -18,8 +18,9 @@ mod train;
 mod tune;
 
 use crate::error::Result;
-use crate::gpu::Limits;
+use crate::gpu::{self, Limits};
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Train image classifiers on long-tailed data on any GPU, with normalized batch norm.
@@ -32,6 +33,10 @@ struct Cli {
     /// lesser one: webgpu, downlevel
     #[arg(long, global = true, value_name = "NAME")]
     limits: Option<String>,
+    /// Write all that is done on the device to DIR, for another implementation of WebGPU to replay
+    /// (docs/portability.md)
+    #[arg(long, global = true, value_name = "DIR")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +74,9 @@ enum Command {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(dir) = &cli.record {
+        gpu::record_in(dir);
+    }
     let limited = cli.limits.as_deref().map_or(Ok(()), |name| Limits::named(name).map(Limits::ask));
     match limited.and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! Buffers in GPU memory, metered: how much is held now, and the high-water mark.
 
 use super::Gpu;
+use super::tape::Tape;
 use crate::error::{Error, Result};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -34,6 +35,7 @@ pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
     words: usize,
     memory: Rc<Memory>,
+    tape: Option<(Rc<Tape>, u64)>,
 }
 
 impl Buffer {
@@ -41,11 +43,19 @@ impl Buffer {
     pub fn words(&self) -> usize {
         self.words
     }
+
+    /// Its number on the tape, if there is one.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.tape.as_ref().map(|(_, number)| *number)
+    }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.memory.take_off(self.raw.size());
+        if let Some((tape, number)) = &self.tape {
+            tape.free(*number);
+        }
     }
 }
 
@@ -116,7 +126,8 @@ impl Gpu {
             )));
         };
         self.memory.add(bytes);
-        Ok(Rc::new(Buffer { raw, words: words.max(1), memory: self.memory.clone() }))
+        let tape = self.tape.clone().map(|tape| (tape.clone(), tape.alloc(bytes)));
+        Ok(Rc::new(Buffer { raw, words: words.max(1), memory: self.memory.clone(), tape }))
     }
 
     /// A buffer holding `data` (any plain 4-byte type).
@@ -134,6 +145,9 @@ impl Gpu {
     pub fn write<T: bytemuck::Pod>(&self, slice: &Slice, data: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         let bytes = &bytes[..bytes.len().min(slice.words * 4)];
+        if let Some(tape) = &self.tape {
+            tape.write(slice, bytes);
+        }
         let whole = bytes.len() / 4 * 4;
         let offset = slice.start as u64 * 4;
         self.queue.write_buffer(&slice.buffer.raw, offset, &bytes[..whole]);

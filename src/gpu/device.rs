@@ -5,6 +5,7 @@ use super::buffer::Memory;
 use super::limits::Limits;
 use super::pipeline::PipelineCache;
 use super::table;
+use super::tape::Tape;
 use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
 use evenkeel_kernels::{Caps, Tuned, webgpu};
@@ -112,6 +113,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: RefCell<PipelineCache>,
     pub(super) memory: Rc<Memory>,
+    pub(super) tape: Option<Rc<Tape>>,
     /// Name, backend and driver of the adapter.
     pub info: wgpu::AdapterInfo,
     /// What the device offers to kernels.
@@ -204,6 +206,7 @@ impl Gpu {
             queue: self.queue.clone(),
             pipelines: RefCell::default(),
             memory: self.memory.clone(),
+            tape: self.tape.clone(),
             info: self.info.clone(),
             caps,
             failed: self.failed.clone(),
@@ -286,6 +289,7 @@ async fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
         in_flight: RefCell::default(),
         watchdog: Watchdog::default(),
         memory: Rc::default(),
+        tape: Tape::asked()?,
         info: adapter.info,
         caps,
         failed,

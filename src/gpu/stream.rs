@@ -2,6 +2,7 @@
 //! textures stand between them, several submits where one would take too long: `gpu/watchdog.rs`), or,
 //! to profile, each in a pass of its own between two timestamps.
 
+use super::tape::Taped;
 use super::watchdog::slow_seconds;
 use super::{Gpu, Pipeline, Slice, TexelCopy, Texels};
 use crate::error::{Error, Result};
@@ -43,12 +44,23 @@ pub struct Dispatch {
     /// Of each piece, on a slow device.
     seconds: f64,
     copies: Vec<TexelCopy>,
+    taped: Option<Rc<Taped>>,
 }
 
 impl Dispatch {
     /// `kernels/file.wgsl:entry`
     pub fn name(&self) -> &str {
         &self.pipeline.name
+    }
+
+    /// The copies to textures before it.
+    pub(super) fn copies(&self) -> &[TexelCopy] {
+        &self.copies
+    }
+
+    /// What a tape tells of it, where there is one.
+    pub(super) fn taped(&self) -> Option<&Taped> {
+        self.taped.as_deref()
     }
 }
 
@@ -108,7 +120,12 @@ impl Gpu {
             })
             .map_err(|e| Error::Device(format!("{}: cannot bind: {e}", pipeline.name)))?;
         let seconds = slow_seconds(&launch.cost) / pieces.len() as f64;
-        Ok(Dispatch { pipeline, group, pieces, seconds, copies: Vec::new() })
+        let taped = match &self.tape {
+            Some(tape) => Some(tape.launch(launch, &pipeline.access, buffers, &self.caps)?),
+            None => None,
+        };
+        let taped = taped.map(Rc::new);
+        Ok(Dispatch { pipeline, group, pieces, seconds, copies: Vec::new(), taped })
     }
 
     /// A piece's place and the whole grid, as a kernel reads them (`kernels/pieces.rs`).
@@ -144,6 +161,9 @@ impl Gpu {
     /// Writes the step's uniform; takes effect at the next submit.
     pub fn write_step(&self, uniform: &wgpu::Buffer, step: &StepUniform) {
         self.queue.write_buffer(uniform, 0, bytemuck::bytes_of(step));
+        if let Some(tape) = &self.tape {
+            tape.step(uniform, bytemuck::cast_ref(step));
+        }
     }
 
     /// Runs the dispatches in order: one submit, unless a slow device would take too long for it, and
@@ -152,6 +172,14 @@ impl Gpu {
     /// # Errors
     /// An error the driver reported for this or earlier work.
     pub fn submit(&self, dispatches: &[Dispatch]) -> Result<()> {
+        match &self.tape {
+            Some(tape) => self.submit_taped(tape, dispatches),
+            None => self.submit_now(dispatches),
+        }
+    }
+
+    /// [`Gpu::submit`] without a tape.
+    pub(super) fn submit_now(&self, dispatches: &[Dispatch]) -> Result<()> {
         let mut work = Recording::new(self);
         for dispatch in dispatches {
             work.copies(&dispatch.copies);

@@ -45,6 +45,15 @@ impl Gpu {
     /// # Errors
     /// A lost device; a browser, which needs [`Gpu::read_async`].
     pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        let found = self.read_now(slice)?;
+        if let Some(tape) = &self.tape {
+            tape.read(slice, bytemuck::cast_slice(&found))?;
+        }
+        Ok(found)
+    }
+
+    /// [`Gpu::read`], of which a tape doesn't tell.
+    pub(super) fn read_now<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
         at_once(self.read_async(slice))
     }
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ FXC_DLL = NODE / "node_modules/webgpu/dist/win32-x64/d3dcompiler_47.dll"
 WINE = {"WINEPREFIX": str(DIR / "wine"), "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "mscoree,mshtml=;d3dcompiler_47=n"}
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# Debian's Rust with the standard library's source.
+RUST = DIR / "rust"
+RUST_SOURCE = RUST / "usr/lib/rustlib/src/rust/library"
 MESA25 = DIR / "mesa25" / LIBRARIES / "libvulkan_lvp.so"
 SWIFTSHADER = DIR / "swiftshader" / "usr/lib/chromium/libvk_swiftshader.so"
 CHROMIUM = pathlib.Path("/usr/lib/chromium/libvk_swiftshader.so")
@@ -98,8 +102,31 @@ def swiftshader():
         download("swiftshader", [], "chromium")
 
 
+def dx12():
+    """Debian's `rustc-web` (for its browsers) is the new Rust there; its libraries have their version in their names."""
+    if not (shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc") and shutil.which("Xvfb")):
+        apt("wine", "wine64", "gcc-mingw-w64-x86-64", "xvfb")
+    about = subprocess.run(["apt-cache", "show", "--no-all-versions", "rustc-web"], capture_output=True, text=True).stdout
+    version = re.search(r"^Version: (\d+\.\d+)", about, re.M)
+    if not version:
+        sys.exit("portability: no package rustc-web here; with rustup, `rustup target add x86_64-pc-windows-gnu` does as well")
+    library = f"libstd-rust-web-{version[1]}"
+    depends = subprocess.run(["apt-cache", "depends", library], capture_output=True, text=True).stdout
+    llvm = re.findall(r"Depends: (libllvm\S+)", depends)
+    download("rust", [], "rustc-web", library, "libstd-rust-web-dev", "rust-web-src", *llvm)
+    for needed, name in ((FXC_DLL, tint), (MESA25, mesa25)):
+        if not needed.exists():
+            name()
+
+
+def dawn():
+    tint()
+    if not MESA25.exists():
+        mesa25()
+
+
 SETUP = {"tint": tint, "spirv-val": spirv_val, "dxc": dxc, "metal": metal, "fxc": fxc, "mesa25": mesa25,
-         "swiftshader": swiftshader}
+         "swiftshader": swiftshader, "dawn": dawn, "dx12": dx12}
 
 
 @contextlib.contextmanager

@@ -127,6 +127,7 @@ fn shapes() -> Vec<Case> {
         shortcut("resnet_16_to_32", [2, 16, 32, 32], 32),
         shortcut("resnet_32_to_64", [2, 32, 16, 16], 64),
         shortcut("small_8_to_16", [2, 8, 8, 8], 16),
+        shortcut("small_16_to_32", [2, 16, 16, 16], 32),
         shortcut("odd", [2, 3, 7, 5], 7),
         shortcut("batch1_channel1", [1, 1, 5, 4], 3),
         shortcut("one_pixel", [3, 2, 1, 1], 4),
