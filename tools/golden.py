@@ -105,7 +105,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import augment, imagenet, losses, nets, ops, runs
+        from golden import augment, imagenet, losses, nets, ops, runs, teachers
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -117,6 +117,7 @@ def main():
     elif args.command == "losses":
         losses.write(args.out)
         losses.write_experts(args.out)
+        teachers.write(args.out)
     elif args.command == "augment":
         augment.write(args.out)
     elif args.command == "imagenet":

@@ -4,9 +4,11 @@
 //! with its gradient) or a loss for each row → class weights and the mean ([`Objective`]). Gradients come
 //! from the ops. The build script lists the folder, so adding a loss takes one file.
 
+mod distill;
 mod objective;
 mod terms;
 
+pub use distill::{Distillation, Teaching};
 pub use objective::{Objective, ObjectiveSpec, Weights};
 pub use terms::Input;
 

@@ -5,9 +5,10 @@
 //! losses are added, with RIDE's diversity (Wang et al., ICLR 2021): κ·t²·mean_i KL(p̄_i ‖ p_{e,i}), where
 //! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
-use super::{Definition, Form, Input, find};
+use super::{Definition, Form, Input, Teaching, find};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::nn::Pass;
 use crate::ops::{self, CrossEntropy};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -63,6 +64,8 @@ pub struct ObjectiveSpec {
     pub diversity: f64,
     /// How far rare classes' temperatures lie below 1: τ_j ∝ 1 − s + s·C·π_j, at most 1.
     pub diversity_spread: f64,
+    /// What is learned from a teacher.
+    pub teaching: Teaching,
 }
 
 impl Default for ObjectiveSpec {
@@ -78,6 +81,7 @@ impl Default for ObjectiveSpec {
             scale: 1.0,
             diversity: 0.0,
             diversity_spread: 0.0,
+            teaching: Teaching::default(),
         }
     }
 }
@@ -191,6 +195,20 @@ impl Objective {
         let rest = ops::binary("sub", &ops::fill(&self.gpu, [1], 1.0), share)?;
         let others = ops::binary("mul", &self.sum(each, others)?, &rest)?;
         self.with_diversity(ops::binary("add", &own, &others)?, each)
+    }
+
+    /// The loss with what `teacher` adds to it; `hard` is the loss without, `labels` \[N\].
+    ///
+    /// # Errors
+    /// Networks that do not fit each other.
+    pub fn taught(
+        &self,
+        hard: Tensor,
+        labels: &Tensor,
+        learner: &Pass,
+        teacher: &Pass,
+    ) -> Result<Tensor> {
+        self.spec.teaching.of(hard, (labels, &self.spec.counts), learner, teacher)
     }
 
     /// Σ_e L(z_e).

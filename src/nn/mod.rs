@@ -20,7 +20,7 @@ pub use norm::{
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use resnet::{Arch, MODELS, ResNet, Spec};
+pub use resnet::{Arch, MODELS, Pass, ResNet, Spec};
 
 /// What the names of a network's second and later experts begin with.
 const EXPERTS: &str = "experts.";

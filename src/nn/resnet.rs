@@ -76,6 +76,17 @@ pub struct ResNet {
     pooled: bool,
     blocks: Vec<Block>,
     branches: Vec<Branch>,
+    /// How many blocks lie before the end of each stage.
+    stage_ends: Vec<usize>,
+}
+
+/// What a network makes of a batch.
+#[derive(Debug)]
+pub struct Pass {
+    /// Each expert's logits [N, classes].
+    pub logits: Vec<Tensor>,
+    /// The maps [N, C, h, w] behind each stage's last ReLU, of the first expert.
+    pub stages: Vec<Tensor>,
 }
 
 /// The later stages and the classifier. The first branch's names are the plain network's, those of branch
@@ -133,7 +144,14 @@ impl ResNet {
                 head: Classifier::new(builder, &prefix, spec.head, kind, [features, spec.classes]),
             });
         }
-        Ok(ResNet { conv1, bn1, pooled: kind != Kind::Padded, blocks, branches })
+        let mut total = 0;
+        let ends = arch.blocks.iter().map(|n| {
+            total += n;
+            total
+        });
+        let stage_ends = ends.collect();
+        let pooled = kind != Kind::Padded;
+        Ok(ResNet { conv1, bn1, pooled, blocks, branches, stage_ends })
     }
 
     /// Images [N, 3, H, W] → each expert's logits [N, classes].
@@ -141,8 +159,34 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn each(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Vec<Tensor>> {
-        let trunk = self.trunk(scope, x)?;
-        self.branches.iter().map(|b| b.classify(scope, &b.maps(scope, &trunk)?)).collect()
+        Ok(self.pass(scope, x)?.logits)
+    }
+
+    /// Images [N, 3, H, W] → logits and the maps behind each stage.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn pass(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Pass> {
+        let (mut stages, mut passed) = (Vec::new(), 0);
+        let mut note = |h: &Tensor| {
+            passed += 1;
+            if self.stage_ends.contains(&passed) {
+                stages.push(h.clone());
+            }
+        };
+        let trunk = self.trunk(scope, x, &mut note)?;
+        let mut logits = Vec::new();
+        for (e, branch) in self.branches.iter().enumerate() {
+            let mut h = trunk.clone();
+            for block in &branch.blocks {
+                h = block.forward(scope, &h)?;
+                if e == 0 {
+                    note(&h);
+                }
+            }
+            logits.push(branch.classify(scope, &h)?);
+        }
+        Ok(Pass { logits, stages })
     }
 
     /// Images [N, 3, H, W] → logits [N, classes], the mean of the experts'.
@@ -159,7 +203,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn maps_and_logits(&self, scope: &Scope<'_>, x: &Tensor) -> Result<[Tensor; 2]> {
-        let trunk = self.trunk(scope, x)?;
+        let trunk = self.trunk(scope, x, &mut |_| ())?;
         let maps: Vec<Tensor> =
             self.branches.iter().map(|b| b.maps(scope, &trunk)).collect::<Result<_>>()?;
         let logits: Vec<Tensor> = self
@@ -176,7 +220,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn maps(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        self.branches[0].maps(scope, &self.trunk(scope, x)?)
+        self.branches[0].maps(scope, &self.trunk(scope, x, &mut |_| ())?)
     }
 
     /// Images [N, 3, H, W] → (the first expert's) pooled features [N, C].
@@ -187,8 +231,13 @@ impl ResNet {
         ops::global_avg_pool(&self.maps(scope, x)?)
     }
 
-    /// What all experts share.
-    fn trunk(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+    /// What all experts share; `note` is given what each block makes.
+    fn trunk(
+        &self,
+        scope: &Scope<'_>,
+        x: &Tensor,
+        note: &mut impl FnMut(&Tensor),
+    ) -> Result<Tensor> {
         let mut h = self.conv1.forward(scope, x)?;
         h = self.bn1.forward(scope, &h, None, true)?;
         if self.pooled {
@@ -196,6 +245,7 @@ impl ResNet {
         }
         for block in &self.blocks {
             h = block.forward(scope, &h)?;
+            note(&h);
         }
         Ok(h)
     }

@@ -24,8 +24,8 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Sampler,
-    ScheduleKind, StartHead, Trained,
+    Augment, BiasStart, ClassWeights, Distill, FrozenNorms, Head, MixKind, Norm, PolicyKind, Post,
+    Sampler, ScheduleKind, StartHead, Trained,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -303,6 +303,27 @@ recipe! {
         drop_last: bool = false;
         /// Evaluate every so many epochs, and after the last
         eval_every: usize = 1, in POSITIVE;
+    }
+    /// `[teacher]`: a trained network beside the one that learns, and what is learned from it.
+    "teacher" teacher: TeacherCfg {
+        /// Recipe to train first, whose network teaches
+        teacher: Option<String> = None;
+        /// Epochs of that recipe; unset: its own
+        teacher_epochs: Option<usize> = None, in POSITIVE;
+        /// The teacher's network; unset: the learner's
+        teacher_model: Option<String> = None, of MODELS;
+        /// Checkpoint of a teacher that is trained already
+        teacher_from: Option<PathBuf> = None;
+        /// What is learned from its logits
+        distill: Distill = Distill::None, of Distill::NAMES;
+        /// Factor of the divergence from the teacher (kd)
+        distill_weight: f64 = 1.0, in 0.0..1e6;
+        /// Temperature of both (kd)
+        distill_temperature: f64 = 4.0, in 1e-2..1e3;
+        /// gamma of the samples' weights (xerm)
+        xerm_gamma: f64 = 1.5, in 1e-2..1e2;
+        /// Factor of the distance between both networks' attention maps; 0: none
+        attention: f64 = 0.0, in 0.0..1e9;
     }
 }
 

@@ -29,5 +29,6 @@ pub mod run_dir;
 pub mod schedule;
 pub mod session;
 pub mod stages;
+pub mod teacher;
 mod trace;
 pub mod trainer;

@@ -1,8 +1,8 @@
 //! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
 
-use super::config::{ClassWeights, Config, FrozenNorms, Head, Sampler, Trained};
+use super::config::{ClassWeights, Config, Distill, FrozenNorms, Head, Sampler, Trained};
 use crate::data::sampler::Rule;
-use crate::loss::{ObjectiveSpec, Weights};
+use crate::loss::{Distillation, ObjectiveSpec, Teaching, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
 
@@ -27,7 +27,21 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         },
         diversity: if config.model.experts > 1 { loss.diversity } else { 0.0 },
         diversity_spread: loss.diversity_spread,
+        teaching: teaching(config),
     }
+}
+
+/// What is learned from a teacher.
+pub fn teaching(config: &Config) -> Teaching {
+    let cfg = &config.teacher;
+    let logits = match cfg.distill {
+        Distill::None => Distillation::None,
+        Distill::Kd => {
+            Distillation::Kd { weight: cfg.distill_weight, temperature: cfg.distill_temperature }
+        }
+        Distill::Xerm => Distillation::Xerm { gamma: cfg.xerm_gamma },
+    };
+    Teaching { logits, attention: cfg.attention }
 }
 
 /// The optimizer.

@@ -1,8 +1,11 @@
 //! A network on the device with its plans: one for each batch size of training and of evaluation,
 //! all in one workspace.
 
-use super::config::MixKind;
+use super::about::About;
+use super::config::{Config, MixKind};
 use super::device_set::DeviceSet;
+use super::teacher::Teacher;
+use super::{parts, policy};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
@@ -43,6 +46,8 @@ pub struct Session {
     pub policy: Option<Policy>,
     /// The batch norms below the classifier in training.
     pub backbone: Mode,
+    /// The network that it learns from.
+    pub teacher: Option<Teacher>,
     workspace: Workspace,
     plans: HashMap<Key, Plan>,
     /// Do ReLU and residual sums in batch norm's pass.
@@ -71,6 +76,7 @@ impl Session {
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
+            teacher: None,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
             model,
@@ -79,6 +85,22 @@ impl Session {
             plans: HashMap::new(),
             fuse: true,
         })
+    }
+
+    /// The network of `about` as the recipe trains it, without its teacher.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn of(gpu: &Rc<Gpu>, config: &Config, about: &About) -> Result<Self> {
+        let (loss, sgd) = (parts::objective(config, &about.counts), parts::optimizer(config));
+        let spec = about.spec(config.model.nbn_bias_start)?;
+        let mut session = Session::new(gpu, &spec, &loss, sgd, config.train.seed)?;
+        session.mix = config.input.mix;
+        session.cutout = config.input.cutout;
+        let [_, h, w] = about.shape;
+        session.policy = policy::policy(gpu, &config.input, [h, w])?;
+        session.backbone = parts::backbone(config);
+        Ok(session)
     }
 
     /// The plan of a training step on `n` images of `set`, whose predictions it notes. Made at first
@@ -103,12 +125,16 @@ impl Session {
                 }
             };
             let images = mixed.as_ref().map_or(&x, |m| &m.x);
-            let each = self.model.each(&scope, images)?;
-            let loss = match &mixed {
-                None => self.objective.of_all(&each, &labels)?,
-                Some(m) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
+            let pass = self.model.pass(&scope, images)?;
+            let each = &pass.logits;
+            let mut loss = match &mixed {
+                None => self.objective.of_all(each, &labels)?,
+                Some(m) => self.objective.of_mixed(each, [&labels, &m.labels], &m.share)?,
             };
-            let logits = ops::mean_of(&each)?;
+            if let Some(teacher) = &self.teacher {
+                loss = self.objective.taught(loss, &labels, &pass, &teacher.pass(images)?)?;
+            }
+            let logits = ops::mean_of(each)?;
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
             work.effect(predict(&self.gpu, &logits, set.predictions()));

@@ -17,7 +17,8 @@ use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
-use super::{parts, policy, trace};
+use super::teacher::{META as TEACHER, Teacher};
+use super::{parts, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
@@ -126,15 +127,11 @@ impl<'a> Trainer<'a> {
         run: RunDir,
     ) -> Result<Self> {
         let about = About::new(config, &splits);
-        let (loss, sgd) = (parts::objective(config, &splits.counts), parts::optimizer(config));
-        let seed = config.train.seed;
-        let spec = about.spec(config.model.nbn_bias_start)?;
-        let mut session = Session::new(&gpu, &spec, &loss, sgd, seed)?;
-        session.mix = config.input.mix;
-        session.cutout = config.input.cutout;
-        let [_, h, w] = splits.train.shape;
-        session.policy = policy::policy(&gpu, &config.input, [h, w])?;
-        session.backbone = parts::backbone(config);
+        let mut session = Session::of(&gpu, config, &about)?;
+        if let Some(from) = &config.teacher.teacher_from {
+            let attention = config.teacher.attention > 0.0;
+            session.teacher = Some(Teacher::load(&gpu, from, &about, attention)?);
+        }
         let epochs = config.train.epochs;
         let feed = Feed::new(config, &splits.train)?;
         let train = DeviceSet::with_room(&gpu, &splits.train, feed.longest())?;
@@ -201,6 +198,9 @@ impl<'a> Trainer<'a> {
         }
         let file = &latest.checkpoint;
         self.fingerprint.check(file.meta.get("data"), &latest.path)?;
+        if let Some(teacher) = &self.session.teacher {
+            teacher.check(file.meta.get(TEACHER), &latest.path)?;
+        }
         self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
         let position = file.meta.get("position").map(|p| serde_json::from_str(p));
         let Some(Ok(position)) = position else {
@@ -446,6 +446,9 @@ impl<'a> Trainer<'a> {
         file.meta.insert("about".into(), text(&self.about)?);
         file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
+        if let Some(teacher) = &self.session.teacher {
+            file.meta.insert(TEACHER.into(), teacher.fingerprint.clone());
+        }
         Ok(file)
     }
 

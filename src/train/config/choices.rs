@@ -181,3 +181,14 @@ choice! {
         Jitter = "jitter"
     }
 }
+choice! {
+    /// What is learned from a teacher's logits.
+    Distill {
+        /// Nothing.
+        None = "none",
+        /// Their distribution at a temperature, beside the loss (Hinton et al., 2015).
+        Kd = "kd",
+        /// Their distribution freed of the class shares, for samples that it explains worse (xERM, Zhu et al., 2022).
+        Xerm = "xerm"
+    }
+}
