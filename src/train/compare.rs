@@ -118,20 +118,29 @@ fn job(name: &str, config: Config, out: &Path) -> Job {
 }
 
 /// A recipe with the flags over it. `--epochs` is the length of a one-stage run; a second stage, whose
-/// length is its own, becomes shorter or longer in the same proportion as its first stage.
+/// length is its own, becomes shorter or longer in the same proportion as its first stage. Milestones and
+/// warm-up that a recipe counts in epochs follow.
 fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
     let mut config = recipes::load(name)?;
     let usual = match &config.train.after {
         Some(before) => recipes::load(before)?.train.epochs,
         None => config.train.epochs,
     };
-    let (own, steps) = (config.train.epochs, config.schedule.milestones.clone());
+    let (own, plan) = (config.train.epochs, config.schedule.clone());
     config.apply(flags)?;
     config.train.seed += n;
-    if flags.epochs.is_some() && config.train.after.is_some() {
+    if flags.epochs.is_some() {
         let share = config.train.epochs as f64 / usual as f64;
-        let scaled = |epochs: usize| ((epochs as f64 * share).round() as usize).max(1);
-        config.train.epochs = scaled(own);
+        let nearest = |epochs: usize| (epochs as f64 * share).round() as usize;
+        let scaled = |epochs: usize| nearest(epochs).max(1);
+        if config.train.after.is_some() {
+            config.train.epochs = scaled(own);
+        }
+        if flags.warmup_epochs.is_none() {
+            config.schedule.warmup_epochs = plan.warmup_epochs.map(nearest);
+        }
+        let steps = plan.milestones.filter(|_| flags.milestones.is_none());
+        let kept = config.schedule.milestones.take();
         config.schedule.milestones = steps.map(|list| {
             // Milestones must rise, however short the run.
             let mut last = 0;
@@ -142,6 +151,7 @@ fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
                 })
                 .collect()
         });
+        config.schedule.milestones = config.schedule.milestones.or(kept);
     }
     Ok(config)
 }
