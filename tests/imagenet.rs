@@ -7,7 +7,7 @@ mod common;
 use evenkeel::data::{Dataset, IMAGENET_MEAN, IMAGENET_STD};
 use evenkeel::gpu::StepUniform;
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{BiasStart, Head, MODELS, Named, NormKind, NormLayers, Norms, Spec};
+use evenkeel::nn::{BiasStart, Experts, Head, MODELS, Named, NormKind, NormLayers, Norms, Spec};
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
@@ -84,7 +84,7 @@ fn same_as_torchvision(file: &str) {
         model: golden["model"].as_str().expect("a model"),
         classes: CLASSES,
         head: Head::Linear,
-        experts: 1,
+        experts: Experts::ONE,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
     };
     let gpu = common::gpu();

@@ -8,7 +8,8 @@ mod golden;
 use common::gpu;
 use evenkeel::gpu::StepUniform;
 use evenkeel::graph::{Plan, Work, Workspace, grad};
-use evenkeel::loss::{LOSSES, Objective, ObjectiveSpec, Weights};
+use evenkeel::loss::{Evidence, LOSSES, Objective, ObjectiveSpec, Weights};
+use evenkeel::nn::evidence;
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
 use golden::{close, computed, floats, labels, meta, open};
@@ -100,6 +101,71 @@ fn several_experts_have_pytorchs_diversity() {
             close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
         }
     }
+}
+
+#[test]
+fn experts_learn_by_evidence_as_in_pytorch() {
+    let gpu = gpu();
+    let file = open(&golden::folder().join("experts/tlc.safetensors"));
+    let labels = labels(&file, "labels");
+    let y = Tensor::integers(&gpu, &labels, [labels.len()]).expect("labels");
+    let spec = ObjectiveSpec {
+        loss: "ldam".into(),
+        counts: meta(&file, "counts"),
+        weights: Weights::Effective(0.999),
+        scale: 30.0,
+        evidence: Some(Evidence { rate: meta(&file, "rate"), engage: meta(&file, "engage") }),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    let shape = [labels.len(), spec.counts.len()];
+    let each: Vec<Tensor> = (0..3)
+        .map(|e| Tensor::new(&gpu, &floats(&file, &format!("logits.{e}")), shape).expect("logits"))
+        .collect();
+    let weights = evidence::weights(&each).expect("weights");
+    let output = evidence::combine(&each).expect("logits");
+    let found = computed(&gpu, &[&weights[0], &weights[1], &weights[2], &output], [0; 2]);
+    for (e, found) in found[..3].iter().enumerate() {
+        close(&format!("weight {e}"), found, &floats(&file, &format!("weight.{e}")));
+    }
+    close("the network's logits", &found[3], &floats(&file, "output"));
+    // The later experts are spared some of the samples.
+    let engaged: Vec<usize> = meta(&file, "engaged");
+    assert!(engaged[0] == labels.len() && engaged[1] < engaged[0] && engaged[2] > 0);
+    let loss = objective.of_all(&each, &y).expect("a loss");
+    let gradients = grad(&loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+    for (kind, share) in [("start", 0.0), ("half", 0.5)] {
+        objective.progress(share);
+        let mut wanted = vec![&loss];
+        wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
+        let found = computed(&gpu, &wanted, [0; 2]);
+        close(kind, &found[0], &floats(&file, &format!("{kind}_loss")));
+        for e in 0..3 {
+            close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
+        }
+    }
+}
+
+#[test]
+fn evidence_of_sure_experts_stays_finite() {
+    let gpu = gpu();
+    let spec = ObjectiveSpec {
+        counts: vec![90, 9, 1],
+        scale: 60.0,
+        evidence: Some(Evidence { rate: 1.0, engage: 0.54 }),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    objective.progress(1.0);
+    let y = Tensor::integers(&gpu, &[0, 2, 1], [3]).expect("labels");
+    let far = [60.0, -60.0, -60.0, 60.0, 60.0, -60.0, -60.0, -60.0, 60.0];
+    let each: Vec<Tensor> =
+        (0..4).map(|_| Tensor::new(&gpu, &far, [3, 3]).expect("logits")).collect();
+    let loss = objective.of_all(&each, &y).expect("a loss");
+    let gradient = grad(&loss, &[&each[0]]).expect("gradients").remove(0).expect("a gradient");
+    let output = evidence::combine(&each).expect("logits");
+    let found = computed(&gpu, &[&loss, &gradient, &output], [0; 2]);
+    assert!(found.iter().flatten().all(|v| v.is_finite()), "{found:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use common::gpu;
 use evenkeel::graph::grad;
 use evenkeel::loss::{Distillation, Objective, ObjectiveSpec, Teaching};
 use evenkeel::nn::Pass;
+use evenkeel::ops;
 use evenkeel::tensor::Tensor;
 use evenkeel::train::checkpoint::{Checkpoint, TensorData};
 use evenkeel::train::config::{Config, Distill, MixKind, Overrides};
@@ -34,8 +35,12 @@ fn what_a_teacher_adds_is_pytorchs() {
         };
         (0..count).map(one).collect()
     };
-    let learner = Pass { logits: tensors("logits", 2), stages: tensors("maps", 2) };
-    let teacher = Pass { logits: tensors("teacher", 3), stages: tensors("teacher_maps", 2) };
+    let pass = |logits: Vec<Tensor>, stages: Vec<Tensor>| {
+        let output = ops::mean_of(&logits).expect("a mean");
+        Pass { logits, output, stages }
+    };
+    let learner = pass(tensors("logits", 2), tensors("maps", 2));
+    let teacher = pass(tensors("teacher", 3), tensors("teacher_maps", 2));
     let kd =
         Distillation::Kd { weight: meta(&file, "weight"), temperature: meta(&file, "temperature") };
     let xerm = Distillation::Xerm { gamma: meta(&file, "gamma") };
@@ -231,7 +236,7 @@ fn a_teacher_is_run_once_and_before() {
 fn a_comparison_teaches_from_the_run_beside() {
     let folder = tempdir().expect("a folder");
     let out = folder.path().join("lt");
-    let args = ["compare", "cifar10-lt/xerm", "--seeds", "1", "--out"];
+    let args = ["compare", "cifar10-lt/xerm", "--json", "--seeds", "1", "--out"];
     let mut args: Vec<String> = args.map(String::from).to_vec();
     args.push(out.display().to_string());
     let settings = [
@@ -246,7 +251,9 @@ fn a_comparison_teaches_from_the_run_beside() {
     ];
     args.extend(settings.concat().into_iter().map(String::from));
     let run = || command::evenkeel(&args.iter().map(String::as_str).collect::<Vec<_>>()).fine();
-    run();
+    let rows = run().lines().remove(0)["rows"].clone();
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "the teacher is no row: {rows}");
+    assert!(rows[0]["overall"]["mean"].as_f64() > Some(0.0), "{rows}");
     let ce = out.join("cifar10-lt/ce/seed-0");
     let made = bytes(&ce);
     let recipe = std::fs::read_to_string(out.join("cifar10-lt/xerm/seed-0/config.toml"));
@@ -254,6 +261,8 @@ fn a_comparison_teaches_from_the_run_beside() {
     let told = run().err;
     assert!(told.matches("was there").count() == 2, "{told}");
     assert!(bytes(&ce) == made);
+    let alone = ["train", "cifar10-lt/ce", "--dataset", "synthetic", "--distill", "kd"];
+    command::evenkeel(&alone).failed(2, &["--teacher RECIPE"]);
 }
 
 /// The error of training `config`, which has `code`.

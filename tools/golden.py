@@ -118,6 +118,7 @@ def main():
         losses.write(args.out)
         losses.write_experts(args.out)
         teachers.write(args.out)
+        teachers.write_tlc(args.out)
     elif args.command == "augment":
         augment.write(args.out)
     elif args.command == "imagenet":

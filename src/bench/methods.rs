@@ -61,9 +61,9 @@ pub struct Row {
     pub measured: f64,
     /// Measured, ms, the median of the rounds.
     pub step_ms: f64,
-    /// Of the processor, for an epoch's order: ms a step.
-    pub feed_ms: f64,
-    /// Steps in all epochs of the recipe, without its first stage and its teacher.
+    /// Of the processor, to draw and send an epoch's order: µs a step.
+    pub order_us: f64,
+    /// Steps in all epochs of the recipe at its own batch size, without its first stage and its teacher.
     pub steps: usize,
 }
 
@@ -149,8 +149,8 @@ impl Stage {
         let mut base = self.job(&ce)?;
         let base_ms = least(base.plan(&self.set)?, limits);
         let mut rows = Vec::new();
-        for (name, config) in recipes {
-            let config = self.fitted(config);
+        for (name, recipe) in recipes {
+            let config = self.fitted(recipe);
             let mut job = self.job(&config)?;
             let plan = job.plan(&self.set)?;
             let (dispatches, cost) = (plan.stats().dispatches, plan.stats().cost);
@@ -164,8 +164,8 @@ impl Stage {
                 modelled,
                 measured,
                 step_ms,
-                feed_ms: self.feed_ms(&job)?,
-                steps: (0..config.train.epochs).map(|e| job.feed.steps(e)).sum(),
+                order_us: self.order_us(&job)?,
+                steps: steps(&Feed::new(recipe, &self.data)?, recipe),
             };
             tell(&row);
             rows.push(row);
@@ -201,13 +201,13 @@ impl Stage {
 
     /// Drawing and sending an epoch's order, per step: the median of three late epochs, in which what is
     /// deferred holds.
-    fn feed_ms(&self, job: &Job<'_>) -> Result<f64> {
+    fn order_us(&self, job: &Job<'_>) -> Result<f64> {
         let last = job.config.train.epochs - 1;
         let mut times = Vec::new();
         for epoch in last.saturating_sub(2)..=last {
             let start = Start::now();
             job.feed.begin(epoch, &self.set);
-            times.push(start.least(Basis::Wall) / job.feed.steps(epoch).max(1) as f64);
+            times.push(start.least(Basis::Wall) * 1e3 / job.feed.steps(epoch).max(1) as f64);
         }
         self.gpu.wait()?;
         Ok(Summary::of(&times).median)
@@ -230,6 +230,11 @@ impl Job<'_> {
         }
         gpu.wait()
     }
+}
+
+/// Steps in all epochs.
+fn steps(feed: &Feed<'_>, config: &Config) -> usize {
+    (0..config.train.epochs).map(|epoch| feed.steps(epoch)).sum()
 }
 
 /// The least milliseconds that a plan's launches take, each after the one before.

@@ -1,8 +1,8 @@
 //! What is learned from a teacher: a trained network that sees the same images in inference mode, whose
 //! logits t and maps are constants to the gradient.
 //!
-//! Knowledge distillation (Hinton et al., 2015): L + w·T²·mean_i KL(softmax(t_i/T) ‖ softmax(z_i/T)), z the mean of
-//! the experts' logits. xERM (Zhu et al., AAAI 2022): the teacher freed of the class shares is b = t − log π;
+//! Knowledge distillation (Hinton et al., 2015): L + w·T²·mean_i KL(softmax(t_i/T) ‖ softmax(z_i/T)), z the
+//! network's logits, of several experts their mean. xERM (Zhu et al., AAAI 2022): the teacher freed of the class shares is b = t − log π;
 //! w_i = CE(b_i, y_i)^γ / (CE(t_i, y_i)^γ + CE(b_i, y_i)^γ) says how much worse it explains the sample, and
 //! L = mean_i w_i·H(softmax b_i, p_i) + (1 − w_i)·CE(z_i, y_i). Attention transfer (Zagoruyko and Komodakis, ICLR
 //! 2017): + β·Σ over stages of mean (Q_z − Q_t)², Q = vec(mean_c A²) scaled to length 1 for each image.
@@ -55,12 +55,11 @@ impl Teaching {
         learner: &Pass,
         teacher: &Pass,
     ) -> Result<Tensor> {
-        let taught = ops::detach(&ops::mean_of(&teacher.logits)?);
+        let taught = ops::detach(&teacher.output);
         let mut loss = match self.logits {
             Distillation::None => hard,
             Distillation::Kd { weight, temperature: t } => {
-                let logits = ops::mean_of(&learner.logits)?;
-                let apart = divergence(&logits, &taught, t as f32)?;
+                let apart = divergence(&learner.output, &taught, t as f32)?;
                 scalar(&add(&hard, &scaled(&apart, weight * t * t)?)?)?
             }
             Distillation::Xerm { gamma } => {

@@ -5,10 +5,12 @@
 //! from the ops. The build script lists the folder, so adding a loss takes one file.
 
 mod distill;
+mod evidence;
 mod objective;
 mod terms;
 
 pub use distill::{Distillation, Teaching};
+pub use evidence::Evidence;
 pub use objective::{Objective, ObjectiveSpec, Weights};
 pub use terms::Input;
 

@@ -5,10 +5,11 @@
 //! losses are added, with RIDE's diversity (Wang et al., ICLR 2021): κ·t²·mean_i KL(p̄_i ‖ p_{e,i}), where
 //! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
-use super::{Definition, Form, Input, Teaching, find};
+use super::terms::{add, mul, row_sum, times};
+use super::{Definition, Evidence, Form, Input, Teaching, evidence, find};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::nn::Pass;
+use crate::nn::{self, Pass};
 use crate::ops::{self, CrossEntropy};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ pub struct ObjectiveSpec {
     pub diversity_spread: f64,
     /// What is learned from a teacher.
     pub teaching: Teaching,
+    /// TLC's evidence of several experts.
+    pub evidence: Option<Evidence>,
 }
 
 impl Default for ObjectiveSpec {
@@ -82,6 +85,7 @@ impl Default for ObjectiveSpec {
             diversity: 0.0,
             diversity_spread: 0.0,
             teaching: Teaching::default(),
+            evidence: None,
         }
     }
 }
@@ -95,6 +99,8 @@ pub struct Objective {
     weights: Option<Tensor>,
     /// 1/τ_j [1, C], and t²: they hold, as the weights do, from where the recipe says.
     temperatures: Option<[Tensor; 2]>,
+    /// λ·t of the evidence's divergence [1, 1].
+    annealed: Option<Tensor>,
 }
 
 impl Objective {
@@ -122,6 +128,10 @@ impl Objective {
                     ])
                 }
             },
+            annealed: match spec.evidence {
+                Some(_) => Some(Tensor::new(gpu, &[0.0], [1, 1])?),
+                None => None,
+            },
             spec: spec.clone(),
             weights,
         })
@@ -139,6 +149,15 @@ impl Objective {
         if let Some(slice) = self.weights.as_ref().and_then(Tensor::leaf) {
             let weights = if on { self.spec.weights } else { Weights::Even };
             self.gpu.write(slice, &weights.of(&self.spec.counts));
+        }
+    }
+
+    /// Tells how much of the run is behind, from 0 to 1: plans made before follow.
+    pub fn progress(&self, share: f64) {
+        if let (Some(e), Some(slice)) =
+            (self.spec.evidence, self.annealed.as_ref().and_then(Tensor::leaf))
+        {
+            self.gpu.write(slice, &[(e.rate * share) as f32]);
         }
     }
 
@@ -178,7 +197,44 @@ impl Objective {
     /// # Errors
     /// Shapes that do not fit.
     pub fn of_all(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
-        self.with_diversity(self.sum(each, labels)?, each)
+        let loss = match (self.spec.evidence, &self.annealed) {
+            (Some(e), Some(annealed)) => self.with_evidence(each, labels, e, annealed)?,
+            _ => self.sum(each, labels)?,
+        };
+        self.with_diversity(loss, each)
+    }
+
+    /// TLC: Σ_e the engaged samples' mean of v_y·CE(z_e) + λ·t·KL.
+    fn with_evidence(
+        &self,
+        each: &[Tensor],
+        labels: &Tensor,
+        e: Evidence,
+        annealed: &Tensor,
+    ) -> Result<Tensor> {
+        let ObjectiveSpec { counts, scale, .. } = &self.spec;
+        let hot = ops::one_hot(labels, counts.len())?;
+        let weights = nn::evidence::weights(each)?;
+        let mut losses = Vec::new();
+        for (logits, weight) in each.iter().zip(&weights) {
+            let input = Input { logits, labels, counts, scale: *scale, options: &self.options };
+            let mut rows = match self.definition.form {
+                Form::CrossEntropy(adjust) => {
+                    let adjusted = adjust(&input)?;
+                    let offset = self.offsets(adjusted.offsets)?;
+                    let z =
+                        offset.map_or(Ok(adjusted.logits.clone()), |o| add(&adjusted.logits, &o));
+                    times(&row_sum(&mul(&hot, &ops::log_softmax(&z?)?)?)?, -1.0)?
+                }
+                Form::Rows(rows) => ops::reshape(&rows(&input)?, [logits.dims()[0], 1])?,
+            };
+            if let Some(v) = &self.weights {
+                rows = mul(&rows, &row_sum(&mul(&hot, v)?)?)?;
+            }
+            let kl = mul(&evidence::divergence(logits, &hot)?, annealed)?;
+            losses.push(evidence::engaged(&add(&rows, &kl)?, weight, e.engage)?);
+        }
+        ops::sum_of(&losses)
     }
 
     /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\], and the diversity of several classifiers.

@@ -5,6 +5,7 @@
 //! statistics.
 
 mod blocks;
+pub mod evidence;
 mod head;
 mod layers;
 mod norm;
@@ -20,7 +21,7 @@ pub use norm::{
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use resnet::{Arch, MODELS, Pass, ResNet, Spec};
+pub use resnet::{Arch, Branches, Combine, Experts, MODELS, Pass, ResNet, Spec};
 
 /// What the names of a network's second and later experts begin with.
 const EXPERTS: &str = "experts.";

@@ -6,7 +6,7 @@
 use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
 use super::layers::{ConvShape, Fan};
-use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope};
+use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope, evidence};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{self, Pool2dOptions};
 use crate::tensor::Tensor;
@@ -60,11 +60,53 @@ pub struct Spec<'a> {
     pub classes: usize,
     /// The head.
     pub head: Head,
-    /// Branches that share the stem and the first stage, each with the later stages at three quarters of
-    /// their width and a head of its own (RIDE); 1: the plain network.
-    pub experts: usize,
+    /// Its branches.
+    pub experts: Experts,
     /// The norms.
     pub norms: Norms,
+}
+
+/// Branches with a head each, and what they have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many; 1: the plain network.
+    pub count: usize,
+    /// What each has of its own.
+    pub branches: Branches,
+    /// How their logits become one.
+    pub combine: Combine,
+}
+
+impl Experts {
+    /// The plain network.
+    pub const ONE: Self = Experts { count: 1, branches: Branches::Late, combine: Combine::Mean };
+}
+
+/// What each of several experts has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// The later two stages at three quarters of their width (RIDE).
+    Late,
+    /// All stages at full width: only the stem is shared (TLC).
+    Whole,
+}
+
+/// How several experts' logits become the network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// Their mean.
+    Mean,
+    /// Weighted by the evidence of those before (TLC, `evidence`).
+    Evidence,
+}
+
+impl Combine {
+    fn of(self, each: &[Tensor]) -> Result<Tensor> {
+        match self {
+            Combine::Mean => ops::mean_of(each),
+            Combine::Evidence => evidence::combine(each),
+        }
+    }
 }
 
 /// The network: a trunk, and one branch or several.
@@ -78,6 +120,7 @@ pub struct ResNet {
     branches: Vec<Branch>,
     /// How many blocks lie before the end of each stage.
     stage_ends: Vec<usize>,
+    combine: Combine,
 }
 
 /// What a network makes of a batch.
@@ -85,6 +128,8 @@ pub struct ResNet {
 pub struct Pass {
     /// Each expert's logits [N, classes].
     pub logits: Vec<Tensor>,
+    /// The network's logits [N, classes].
+    pub output: Tensor,
     /// The maps [N, C, h, w] behind each stage's last ReLU, of the first expert.
     pub stages: Vec<Tensor>,
 }
@@ -108,10 +153,12 @@ impl ResNet {
         if spec.classes == 0 {
             return Err(Error::usage("a classifier needs at least one class"));
         }
-        if spec.experts == 0 || (spec.experts > 1 && !width.is_multiple_of(4)) {
-            return Err(Error::usage(format!("{} has no {} experts", spec.model, spec.experts)));
+        let Experts { count: experts, branches: own, combine } = spec.experts;
+        let narrow = experts > 1 && own == Branches::Late;
+        if experts == 0 || (narrow && !width.is_multiple_of(4)) {
+            return Err(Error::usage(format!("{} has no {experts} experts", spec.model)));
         }
-        let places = places(&arch, spec.experts > 1);
+        let places = places(&arch, narrow);
         let mut names = vec![("bn1".to_string(), false)];
         names.extend(places.iter().flat_map(|at| at.norms(kind)));
         let count = names.iter().filter(|(name, last)| spec.norms.selects(name, *last)).count();
@@ -121,16 +168,17 @@ impl ResNet {
         let stem = ConvShape { ci: 3, co: width, k, stride, groups: 1 };
         let conv1 = Conv2d::new(builder, "conv1", stem, Fan::of(kind));
         let bn1 = BatchNorm::new(builder, "bn1", width, &spec.norms, false);
-        let trunk = match spec.experts {
-            1 => places.len(),
-            _ => blocks[..shared(&arch)].iter().sum(),
+        let trunk = match own {
+            _ if experts == 1 => places.len(),
+            Branches::Late => blocks[..shared(&arch)].iter().sum(),
+            Branches::Whole => 0,
         };
         let (common, own) = places.split_at(trunk);
         let blocks =
             common.iter().map(|at| Block::new(builder, at, kind, "", &spec.norms)).collect();
         let features = places.last().map_or(width, |at| at.co);
         let mut branches = Vec::new();
-        for e in 0..spec.experts {
+        for e in 0..experts {
             let prefix = if e == 0 { String::new() } else { format!("{EXPERTS}{e}.") };
             // Each expert has an α of its own, as in the reference.
             if e > 0 {
@@ -151,7 +199,7 @@ impl ResNet {
         });
         let stage_ends = ends.collect();
         let pooled = kind != Kind::Padded;
-        Ok(ResNet { conv1, bn1, pooled, blocks, branches, stage_ends })
+        Ok(ResNet { conv1, bn1, pooled, blocks, branches, stage_ends, combine })
     }
 
     /// Images [N, 3, H, W] → each expert's logits [N, classes].
@@ -186,15 +234,15 @@ impl ResNet {
             }
             logits.push(branch.classify(scope, &h)?);
         }
-        Ok(Pass { logits, stages })
+        Ok(Pass { output: self.combine.of(&logits)?, logits, stages })
     }
 
-    /// Images [N, 3, H, W] → logits [N, classes], the mean of the experts'.
+    /// Images [N, 3, H, W] → logits [N, classes], those of the experts combined.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        ops::mean_of(&self.each(scope, x)?)
+        self.combine.of(&self.each(scope, x)?)
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4]
@@ -212,7 +260,7 @@ impl ResNet {
             .zip(&maps)
             .map(|(b, maps)| b.classify(scope, maps))
             .collect::<Result<_>>()?;
-        Ok([maps[0].clone(), ops::mean_of(&logits)?])
+        Ok([maps[0].clone(), self.combine.of(&logits)?])
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU.

@@ -2,8 +2,8 @@
 //! need nothing else, and the position in the run, so that `--resume` goes on from there.
 
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{BiasStart, Config, Head, Norm};
-use crate::data::Splits;
+use super::config::{BiasStart, Branches, Combine, Config, Head, Norm};
+use crate::data::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::nn::{self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,12 @@ pub struct About {
     /// Branches of the network.
     #[serde(default = "single")]
     pub experts: usize,
+    /// What each has of its own.
+    #[serde(default = "late")]
+    pub branches: Branches,
+    /// How their logits become one.
+    #[serde(default = "averaged")]
+    pub combine: Combine,
     /// Class names.
     pub classes: Vec<String>,
     /// Training images of each class.
@@ -60,6 +66,11 @@ pub struct About {
 impl About {
     /// Of the network that `config` trains on `splits`.
     pub fn new(config: &Config, splits: &Splits) -> Self {
+        Self::of(config, &splits.train, &splits.counts)
+    }
+
+    /// Of the network that `config` trains on `data` with these counts.
+    pub fn of(config: &Config, data: &Dataset, counts: &[usize]) -> Self {
         About {
             model: config.model.model.clone(),
             norm: config.model.norm,
@@ -67,11 +78,13 @@ impl About {
             head: config.model.head,
             head_scale: config.model.head_scale as f32,
             experts: config.model.experts,
-            classes: splits.train.classes.clone(),
-            counts: splits.counts.clone(),
-            shape: splits.train.shape,
-            mean: splits.train.mean,
-            std: splits.train.std,
+            branches: config.model.branches,
+            combine: config.model.combine,
+            classes: data.classes.clone(),
+            counts: counts.to_vec(),
+            shape: data.shape,
+            mean: data.mean,
+            std: data.std,
         }
     }
 
@@ -98,7 +111,17 @@ impl About {
                 Head::Lws => nn::Head::Lws,
                 Head::DisAlign => nn::Head::DisAlign,
             },
-            experts: self.experts,
+            experts: nn::Experts {
+                count: self.experts,
+                branches: match self.branches {
+                    Branches::Late => nn::Branches::Late,
+                    Branches::Whole => nn::Branches::Whole,
+                },
+                combine: match self.combine {
+                    Combine::Mean => nn::Combine::Mean,
+                    Combine::Evidence => nn::Combine::Evidence,
+                },
+            },
             norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),
         })
     }
@@ -110,6 +133,14 @@ fn one() -> f32 {
 
 fn single() -> usize {
     1
+}
+
+fn late() -> Branches {
+    Branches::Late
+}
+
+fn averaged() -> Combine {
+    Combine::Mean
 }
 
 /// A metadata entry.

@@ -24,8 +24,8 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, Distill, FrozenNorms, Head, MixKind, Norm, PolicyKind, Post,
-    Sampler, ScheduleKind, StartHead, Trained,
+    Augment, BiasStart, Branches, ClassWeights, Combine, Distill, FrozenNorms, Head, MixKind, Norm,
+    PolicyKind, Post, Sampler, ScheduleKind, StartHead, Trained,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -215,8 +215,12 @@ recipe! {
         head: Head = Head::Linear, of Head::NAMES;
         /// The cosine head's factor s
         head_scale: f64 = 30.0, in 1e-3..1e4;
-        /// Branches with a classifier each, whose logits are averaged (RIDE)
+        /// Branches with a classifier each (RIDE, TLC)
         experts: usize = 1, in 1.0..9.0;
+        /// What each of them has of its own
+        branches: Branches = Branches::Late, of Branches::NAMES;
+        /// How their logits become one
+        combine: Combine = Combine::Mean, of Combine::NAMES;
         /// A change to the classifier after training
         post: Post = Post::None, of Post::NAMES;
         /// Its tau
@@ -238,6 +242,10 @@ recipe! {
         diversity: f64 = 0.0, in -1e3..1e3;
         /// How far the divergence's temperatures of rare classes lie below 1, beside reweight_from
         diversity_spread: f64 = 0.0, in 0.0..1.0;
+        /// Factor, at the end of the run, that holds down evidence for wrong classes (TLC); 0: none
+        evidence: f64 = 0.0, in 0.0..1e3;
+        /// Share of the batch's largest weight from which an expert learns from a sample (TLC)
+        engage: f64 = 0.0, in 0.0..1.0;
         /// Share of the epochs after which the weights hold (DRW); 0: from the start
         reweight_from: f64 = 0.0, in 0.0..1.0;
         /// Logit adjustment: tau * log(class share) is added to the logits; 0 turns it off

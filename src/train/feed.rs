@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
-pub(super) struct Feed<'a> {
+pub(crate) struct Feed<'a> {
     config: &'a Config,
     pool: Pool,
     mixing: Mixing,

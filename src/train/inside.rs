@@ -215,7 +215,7 @@ pub fn layers(affines: &[AffineOf], first: &[Named]) -> Vec<LayerInside> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{self, Builder, NormKind, NormLayers, Norms, Spec};
+    use crate::nn::{self, Builder, Experts, NormKind, NormLayers, Norms, Spec};
 
     #[test]
     fn spreads_by_hand() {
@@ -239,7 +239,13 @@ mod tests {
     #[test]
     fn normalized_layers_have_unit_vectors_times_alpha() {
         let norms = Norms::new(NormKind::Nbn, NormLayers::LastStage, nn::BiasStart::Zero);
-        let spec = Spec { model: "small", classes: 2, head: nn::Head::Linear, experts: 1, norms };
+        let spec = Spec {
+            model: "small",
+            classes: 2,
+            head: nn::Head::Linear,
+            experts: Experts::ONE,
+            norms,
+        };
         let model = ResNet::new(&mut Builder::default(), &spec).unwrap();
         let tensors: Vec<Named> = model
             .norms()

@@ -27,6 +27,7 @@ type Row = (&'static str, &'static str, &'static str, u16, &'static str);
 
 const KANG: &str = "Kang et al., Decoupling Representation and Classifier, ICLR";
 const CUI: &str = "Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR";
+const LI: &str = "Li et al., Trustworthy Long-Tailed Classification (TLC), CVPR";
 const CAO: &str = "Cao et al., LDAM, NeurIPS";
 
 /// kind, setting, paper, year (0: none), equation
@@ -185,6 +186,28 @@ const ROWS: &[Row] = &[
         "weight balancing: |W_j| <= min + t (max - min) of the start",
     ),
     (
+        "experts",
+        "branches = \"whole\"",
+        LI,
+        2022,
+        "every stage is an expert's own, at full width; the stem is shared",
+    ),
+    (
+        "experts",
+        "combine = \"evidence\"",
+        LI,
+        2022,
+        "z = sum_e z_e softmax_e(w_e/0.2), w_{e+1} = w_e u_e/(1 - conflict), u = C/sum(e^z + 1)",
+    ),
+    (
+        "experts",
+        "evidence = 0.015",
+        LI,
+        2022,
+        "+ l t KL(Dir(a) || Dir(1)), a_j = e^z_j + 1 but 1 at the label, t the share of the run",
+    ),
+    ("experts", "engage = 0.54", LI, 2022, "expert e learns from samples with w_e > tau max w_e"),
+    (
         "teacher",
         "teacher = \"RECIPE\"",
         "",
@@ -238,7 +261,7 @@ const OPEN: &[Row] = &[
     ("norm", "compound BN", "", 0, "its constants were not found"),
     ("norm", "AdaBN, TransNorm, weight normalization", "", 0, "no layers yet"),
     ("experts", "RIDE's router", "Wang et al., ICLR", 2021, "its second stage is not built"),
-    ("experts", "ACE, TLC", "", 0, "ACE's form is recalled only; TLC needs lgamma and digamma"),
+    ("experts", "ACE", "Cai et al., ICCV", 2021, "its exact form was not found"),
     (
         "contrastive",
         "BCL, PaCo, OLTR memory",

@@ -13,7 +13,7 @@ pub mod config;
 pub mod device_set;
 pub mod events;
 pub mod features;
-mod feed;
+pub(crate) mod feed;
 mod fingerprint;
 pub mod inside;
 pub mod methods;

@@ -1,8 +1,8 @@
 //! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
 
-use super::config::{ClassWeights, Config, Distill, FrozenNorms, Head, Sampler, Trained};
+use super::config::{ClassWeights, Combine, Config, Distill, FrozenNorms, Head, Sampler, Trained};
 use crate::data::sampler::Rule;
-use crate::loss::{Distillation, ObjectiveSpec, Teaching, Weights};
+use crate::loss::{Distillation, Evidence, ObjectiveSpec, Teaching, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
 
@@ -28,6 +28,8 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         diversity: if config.model.experts > 1 { loss.diversity } else { 0.0 },
         diversity_spread: loss.diversity_spread,
         teaching: teaching(config),
+        evidence: (config.model.combine == Combine::Evidence)
+            .then_some(Evidence { rate: loss.evidence, engage: loss.engage }),
     }
 }
 

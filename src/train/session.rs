@@ -134,10 +134,9 @@ impl Session {
             if let Some(teacher) = &self.teacher {
                 loss = self.objective.taught(loss, &labels, &pass, &teacher.pass(images)?)?;
             }
-            let logits = ops::mean_of(each)?;
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
-            work.effect(predict(&self.gpu, &logits, set.predictions()));
+            work.effect(predict(&self.gpu, &pass.output, set.predictions()));
             self.plan(key, work)?;
         }
         self.plans.get(&key).ok_or_else(lost_plan)

@@ -243,6 +243,7 @@ impl<'a> Trainer<'a> {
         let order = self.feed.begin(epoch, &self.train);
         let n = order.len();
         self.session.objective.weigh(parts::weighted(config, epoch));
+        self.session.objective.progress(epoch as f64 / config.train.epochs as f64);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
         let batch = self.feed.batch(epoch);

@@ -1,6 +1,7 @@
-"""What is learned from a teacher, in float64: knowledge distillation, xERM, attention transfer."""
+"""What is learned from a teacher, in float64 (knowledge distillation, xERM, attention transfer), and TLC's experts."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -39,6 +40,71 @@ def attention(maps):
 
 def attention_transfer(own, other):
     return BETA * sum((attention(a) - attention(b)).pow(2).mean() for a, b in zip(own, other))
+
+
+ENGAGE, RATE, ETA = 0.54, 0.3, 0.2
+
+
+def needs(each, classes):
+    """How much each sample still needs an expert: w of every expert."""
+    w, before = [torch.ones(len(each[0]), dtype=torch.float64)], None
+    for z in each:
+        alpha = z.exp() + 1
+        s = alpha.sum(1, keepdim=True)
+        b, u = (alpha - 1) / s, classes / s[:, 0]
+        conflict = 0
+        if before is not None:
+            pairs = before[:, :, None] * b[:, None, :]
+            conflict = pairs.sum((1, 2)) - pairs.diagonal(dim1=1, dim2=2).sum(1)
+        before = b
+        w.append(w[-1] * u / (1 - conflict))
+    return w[:-1]
+
+
+def tlc(each, y, n, share):
+    """LDAM's cross-entropy with class weights, and the divergence, over the engaged samples of each expert."""
+    beta, s = 0.999, 30.0
+    v = (1 - beta) / (1 - beta**n)
+    v = v / v.mean()
+    m = 0.5 * n**-0.25 / (n**-0.25).max()
+    hot = F.one_hot(y, len(n))
+    total = 0
+    for z, w in zip(each, needs([z.detach() for z in each], len(n))):
+        rows = v[y] * F.cross_entropy(z - s * m * hot, y, reduction="none")
+        alpha = hot + (1 - hot) * (z.exp() + 1)
+        whole = alpha.sum(1, keepdim=True)
+        kl = torch.lgamma(whole)[:, 0] - math.lgamma(len(n)) - torch.lgamma(alpha).sum(1)
+        kl = kl + ((alpha - 1) * (torch.digamma(alpha) - torch.digamma(whole))).sum(1)
+        engaged = (w / w.max() > ENGAGE).double()
+        total = total + (engaged * (rows + share * RATE * kl)).sum() / engaged.sum()
+    return total
+
+
+def write_tlc(folder):
+    rng = np.random.default_rng(29)
+    n = torch.tensor(COUNTS, dtype=torch.float64)
+    y = torch.tensor(rng.permutation(np.arange(ROWS) % len(COUNTS)))
+    # Cosines of a cosine head times 30 for the gradients' size, some rows far surer than others.
+    sure = np.array([0.02, 0.1, 0.9, 0.05, 0.3, 0.08, 0.5])[:, None]
+    drawn = [(30 * sure * rng.uniform(-1, 1, (ROWS, len(COUNTS)))).astype(np.float32) for _ in range(3)]
+    z = [torch.tensor(d, dtype=torch.float64, requires_grad=True) for d in drawn]
+    tensors = {"labels": y.numpy()}
+    w = needs([e.detach() for e in z], len(n))
+    weight = torch.stack([(e / ETA).exp() for e in w])
+    weight = weight / weight.sum(0)
+    tensors["output"] = sum(e.detach() * p[:, None] for e, p in zip(z, weight)).numpy().astype(np.float32)
+    for e, logits in enumerate(z):
+        tensors[f"logits.{e}"] = drawn[e]
+        tensors[f"weight.{e}"] = w[e].numpy().astype(np.float32)
+    for kind, share in (("start", 0.0), ("half", 0.5)):
+        loss = tlc(z, y, n, share)
+        tensors[f"{kind}_loss"] = np.array([loss.item()], np.float32)
+        for e, g in enumerate(torch.autograd.grad(loss, z)):
+            tensors[f"{kind}_gradient.{e}"] = g.numpy().astype(np.float32)
+    engaged = [int((e / e.max() > ENGAGE).sum()) for e in w]
+    meta = {"counts": json.dumps(COUNTS), "engage": ENGAGE, "rate": RATE, "engaged": json.dumps(engaged)}
+    meta["source"] = f"torch {torch.__version__.split('+')[0]} float64"
+    files.save(pathlib.Path(folder).parent / "experts" / "tlc.safetensors", tensors, meta)
 
 
 def write(folder):

@@ -32,7 +32,7 @@ pub struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let how = &args.how;
-    let known: Vec<&str> = MODELS.iter().map(|(name, ..)| *name).collect();
+    let known: Vec<&str> = MODELS.iter().map(|arch| arch.name).collect();
     if !known.contains(&args.model.as_str()) {
         return Err(unknown("model", &args.model, &known));
     }
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             "model",
             "measured",
             "excess",
-            "order ms",
+            "order µs",
             "steps"
         ));
     }
@@ -119,7 +119,7 @@ fn report(as_json: bool, row: &Row) {
         return;
     }
     say(format_args!(
-        "{:<36} {:>8} {:>9.3} {:>9.1} {:>9.1} {:>8.3} {:>8.3} {:>6.2}{} {:>9.3} {:>8}",
+        "{:<36} {:>8} {:>9.3} {:>9.1} {:>9.1} {:>8.3} {:>8.3} {:>6.2}{} {:>9.1} {:>8}",
         row.recipe,
         row.dispatches,
         row.flops as f64 / 1e9,
@@ -129,7 +129,7 @@ fn report(as_json: bool, row: &Row) {
         row.measured,
         row.excess(),
         if row.explained() { " " } else { "*" },
-        row.feed_ms,
+        row.order_us,
         row.steps
     ));
 }

@@ -192,3 +192,21 @@ choice! {
         Xerm = "xerm"
     }
 }
+choice! {
+    /// What each of several experts has of its own.
+    Branches {
+        /// The later two stages, at three quarters of their width (RIDE).
+        Late = "late",
+        /// All stages, at full width (TLC).
+        Whole = "whole"
+    }
+}
+choice! {
+    /// How several experts' logits become one.
+    Combine {
+        /// Their mean.
+        Mean = "mean",
+        /// Weighted by the evidence of the experts before (TLC).
+        Evidence = "evidence"
+    }
+}

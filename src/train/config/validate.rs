@@ -1,8 +1,8 @@
 //! The check of a whole recipe: every value, then the values against each other.
 
 use super::{
-    ClassWeights, Config, Distill, FrozenNorms, Head, KEYS, MixKind, NbnLayers, PolicyKind, Post,
-    Sampler, StartHead, Trained,
+    Branches, ClassWeights, Combine, Config, Distill, FrozenNorms, Head, KEYS, MixKind, NbnLayers,
+    PolicyKind, Post, Sampler, StartHead, Trained,
 };
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
@@ -110,11 +110,38 @@ impl Config {
         if !alone && (self.model.post != Post::None || self.optim.max_norm.is_some()) {
             return wrong("post and max_norm know one classifier: leave --experts out".into());
         }
+        if alone && (self.model.branches != Branches::Late || self.model.combine != Combine::Mean) {
+            return wrong("branches and combine are about several experts: give --experts".into());
+        }
+        self.validate_evidence()?;
         let deferred = cfg.class_weights == ClassWeights::None && cfg.diversity_spread == 0.0;
         if cfg.reweight_from > 0.0 && deferred {
             return wrong(
                 "reweight_from defers class weights, but there are none: give --class-weights"
                     .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Evidence is e^z: of a cosine head's bounded logits.
+    fn validate_evidence(&self) -> Result<()> {
+        let wrong = |text: &str| Err(Error::usage(text));
+        let (model, loss) = (&self.model, &self.loss);
+        let evidence = model.combine == Combine::Evidence;
+        if evidence && (model.head != Head::Cosine || model.head_scale > 60.0) {
+            return wrong(
+                "combine evidence takes logits as exponents: give --head cosine, --head-scale 60 at most",
+            );
+        }
+        if !evidence && (loss.evidence != 0.0 || loss.engage != 0.0) {
+            return wrong(
+                "evidence and engage need the experts' evidence: give --combine evidence",
+            );
+        }
+        if evidence && (self.input.mix != MixKind::None || loss.label_smoothing != 0.0) {
+            return wrong(
+                "combine evidence knows one label a sample: leave mix and label_smoothing out",
             );
         }
         Ok(())
