@@ -173,6 +173,12 @@ fn contradictions_are_refused_before_anything_is_read() {
         (&[("frozen_norms", "shift")], "--train-only"),
         (&[("post", "tau-norm"), ("head", "cosine")], "linear head"),
         (&[("after_epochs", "3")], "--after"),
+        (&[("experts", "3"), ("combine", "evidence")], "--head cosine"),
+        (&[("branches", "whole")], "--experts"),
+        (&[("engage", "0.5")], "--combine evidence"),
+        (&[("distill", "kd")], "--teacher RECIPE"),
+        (&[("teacher", "cifar10-lt/ce")], "--distill or --attention"),
+        (&[("teacher_epochs", "3"), ("teacher_from", "x")], "nothing is learned"),
         (&[("train_only", "head"), ("head", "lr"), ("after", "cifar10-lt/ce")], "shift"),
     ];
     for (settings, part) in cases {
