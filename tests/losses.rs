@@ -9,7 +9,7 @@ use common::gpu;
 use evenkeel::gpu::StepUniform;
 use evenkeel::graph::{Plan, Work, Workspace, grad};
 use evenkeel::loss::{Evidence, LOSSES, Objective, ObjectiveSpec, Weights};
-use evenkeel::nn::evidence;
+use evenkeel::nn::{evidence, groups};
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
 use golden::{close, computed, floats, labels, meta, open};
@@ -143,6 +143,39 @@ fn experts_learn_by_evidence_as_in_pytorch() {
         for e in 0..3 {
             close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
         }
+    }
+}
+
+#[test]
+fn experts_for_groups_of_classes_learn_as_in_pytorch() {
+    let gpu = gpu();
+    let file = open(&golden::folder().join("experts/ace.safetensors"));
+    let labels = labels(&file, "labels");
+    let y = Tensor::integers(&gpu, &labels, [labels.len()]).expect("labels");
+    let spec = ObjectiveSpec {
+        counts: meta(&file, "counts"),
+        weights: Weights::Effective(0.999),
+        suppress: Some(meta(&file, "suppress")),
+        ..ObjectiveSpec::default()
+    };
+    let tensors = |name: &str, shape: [usize; 2]| -> Vec<Tensor> {
+        let one = |e: usize| Tensor::new(&gpu, &floats(&file, &format!("{name}.{e}")), shape);
+        (0..3).map(|e| one(e).expect("a tensor")).collect()
+    };
+    let each = tensors("logits", [labels.len(), spec.counts.len()]);
+    let weights = tensors("weight", [spec.counts.len(), 4]);
+    let targets = groups::targets(&spec.counts, 3).expect("groups");
+    let output = groups::combine(&each, &weights.iter().collect::<Vec<_>>(), &targets);
+    let loss = Objective::new(&gpu, &spec).and_then(|o| o.of_all(&each, &y)).expect("a loss");
+    let gradients = grad(&loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+    let output = output.expect("logits");
+    let mut wanted = vec![&loss, &output];
+    wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
+    let found = computed(&gpu, &wanted, [0; 2]);
+    close("loss", &found[0], &floats(&file, "loss"));
+    close("the network's logits", &found[1], &floats(&file, "output"));
+    for e in 0..3 {
+        close("gradient", &found[2 + e], &floats(&file, &format!("gradient.{e}")));
     }
 }
 

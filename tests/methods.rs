@@ -176,6 +176,7 @@ fn contradictions_are_refused_before_anything_is_read() {
         (&[("experts", "3"), ("combine", "evidence")], "--head cosine"),
         (&[("branches", "whole")], "--experts"),
         (&[("engage", "0.5")], "--combine evidence"),
+        (&[("suppress", "1.0")], "--combine groups"),
         (&[("distill", "kd")], "--teacher RECIPE"),
         (&[("teacher", "cifar10-lt/ce")], "--distill or --attention"),
         (&[("teacher_epochs", "3"), ("teacher_from", "x")], "nothing is learned"),

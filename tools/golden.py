@@ -119,6 +119,7 @@ def main():
         losses.write_experts(args.out)
         teachers.write(args.out)
         teachers.write_tlc(args.out)
+        teachers.write_ace(args.out)
     elif args.command == "augment":
         augment.write(args.out)
     elif args.command == "imagenet":

@@ -6,6 +6,7 @@
 
 mod distill;
 mod evidence;
+mod groups;
 mod objective;
 mod terms;
 

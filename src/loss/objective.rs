@@ -6,7 +6,7 @@
 //! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
 use super::terms::{add, mul, row_sum, times};
-use super::{Definition, Evidence, Form, Input, Teaching, evidence, find};
+use super::{Definition, Evidence, Form, Input, Teaching, evidence, find, groups};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::nn::{self, Pass};
@@ -69,6 +69,8 @@ pub struct ObjectiveSpec {
     pub teaching: Teaching,
     /// TLC's evidence of several experts.
     pub evidence: Option<Evidence>,
+    /// ACE's experts for groups of classes: the factor of their other classes' squared logits.
+    pub suppress: Option<f64>,
 }
 
 impl Default for ObjectiveSpec {
@@ -86,6 +88,7 @@ impl Default for ObjectiveSpec {
             diversity_spread: 0.0,
             teaching: Teaching::default(),
             evidence: None,
+            suppress: None,
         }
     }
 }
@@ -192,13 +195,50 @@ impl Objective {
         }
     }
 
+    /// v_y·ℓ of each row [N, 1]; `hot` is 1 at the labels [N, C].
+    fn rows(&self, logits: &Tensor, labels: &Tensor, hot: &Tensor) -> Result<Tensor> {
+        let ObjectiveSpec { counts, scale, .. } = &self.spec;
+        let input = Input { logits, labels, counts, scale: *scale, options: &self.options };
+        let rows = match self.definition.form {
+            Form::CrossEntropy(adjust) => {
+                let adjusted = adjust(&input)?;
+                let z = match self.offsets(adjusted.offsets)? {
+                    Some(offsets) => add(&adjusted.logits, &offsets)?,
+                    None => adjusted.logits,
+                };
+                times(&row_sum(&mul(hot, &ops::log_softmax(&z)?)?)?, -1.0)?
+            }
+            Form::Rows(rows) => ops::reshape(&rows(&input)?, [logits.dims()[0], 1])?,
+        };
+        match &self.weights {
+            Some(v) => mul(&rows, &row_sum(&mul(hot, v)?)?),
+            None => Ok(rows),
+        }
+    }
+
+    /// ACE: each expert's loss over the samples of its classes.
+    fn by_groups(&self, each: &[Tensor], labels: &Tensor, suppress: f64) -> Result<Tensor> {
+        let counts = &self.spec.counts;
+        let hot = ops::one_hot(labels, counts.len())?;
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        let mut losses = Vec::new();
+        for (z, mask) in each.iter().zip(nn::groups::targets(counts, each.len())?) {
+            let own = counts.iter().zip(&mask).filter(|(_, m)| **m > 0.0).map(|(n, _)| n);
+            let share = own.sum::<usize>() as f64 / total;
+            let rows = self.rows(z, labels, &hot)?;
+            losses.push(groups::part(&rows, (z, &hot), &mask, (share, suppress))?);
+        }
+        ops::sum_of(&losses)
+    }
+
     /// The loss of a network with one classifier or several: the sum of each one's, and the diversity.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn of_all(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
-        let loss = match (self.spec.evidence, &self.annealed) {
-            (Some(e), Some(annealed)) => self.with_evidence(each, labels, e, annealed)?,
+        let loss = match (self.spec.evidence, &self.annealed, self.spec.suppress) {
+            (Some(e), Some(annealed), _) => self.with_evidence(each, labels, e, annealed)?,
+            (_, _, Some(suppress)) => self.by_groups(each, labels, suppress)?,
             _ => self.sum(each, labels)?,
         };
         self.with_diversity(loss, each)
@@ -212,25 +252,11 @@ impl Objective {
         e: Evidence,
         annealed: &Tensor,
     ) -> Result<Tensor> {
-        let ObjectiveSpec { counts, scale, .. } = &self.spec;
-        let hot = ops::one_hot(labels, counts.len())?;
+        let hot = ops::one_hot(labels, self.spec.counts.len())?;
         let weights = nn::evidence::weights(each)?;
         let mut losses = Vec::new();
         for (logits, weight) in each.iter().zip(&weights) {
-            let input = Input { logits, labels, counts, scale: *scale, options: &self.options };
-            let mut rows = match self.definition.form {
-                Form::CrossEntropy(adjust) => {
-                    let adjusted = adjust(&input)?;
-                    let offset = self.offsets(adjusted.offsets)?;
-                    let z =
-                        offset.map_or(Ok(adjusted.logits.clone()), |o| add(&adjusted.logits, &o));
-                    times(&row_sum(&mul(&hot, &ops::log_softmax(&z?)?)?)?, -1.0)?
-                }
-                Form::Rows(rows) => ops::reshape(&rows(&input)?, [logits.dims()[0], 1])?,
-            };
-            if let Some(v) = &self.weights {
-                rows = mul(&rows, &row_sum(&mul(&hot, v)?)?)?;
-            }
+            let rows = self.rows(logits, labels, &hot)?;
             let kl = mul(&evidence::divergence(logits, &hot)?, annealed)?;
             losses.push(evidence::engaged(&add(&rows, &kl)?, weight, e.engage)?);
         }

@@ -126,6 +126,17 @@ impl Classifier {
         }
     }
 
+    /// Its weight [classes, features].
+    pub fn weight(&self) -> Slot {
+        match self {
+            Self::Linear(linear) | Self::Rectified(linear, _) | Self::Scaled(linear, _) => {
+                linear.weight()
+            }
+            Self::Aligned { linear, .. } => linear.weight(),
+            Self::Cosine(weight, _) => *weight,
+        }
+    }
+
     /// Its batch norm.
     pub fn norm(&self) -> Option<&BatchNorm> {
         match self {

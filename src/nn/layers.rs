@@ -94,6 +94,11 @@ impl Linear {
         Self::starting(builder, name, inputs, outputs, init)
     }
 
+    /// Its weight [outputs, inputs].
+    pub fn weight(&self) -> Slot {
+        self.weight
+    }
+
     fn starting(
         builder: &mut Builder,
         name: &str,

@@ -6,6 +6,7 @@
 
 mod blocks;
 pub mod evidence;
+pub mod groups;
 mod head;
 mod layers;
 mod norm;

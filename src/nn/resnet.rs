@@ -6,7 +6,7 @@
 use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
 use super::layers::{ConvShape, Fan};
-use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope, evidence};
+use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope, evidence, groups};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{self, Pool2dOptions};
 use crate::tensor::Tensor;
@@ -61,23 +61,23 @@ pub struct Spec<'a> {
     /// The head.
     pub head: Head,
     /// Its branches.
-    pub experts: Experts,
+    pub experts: Experts<'a>,
     /// The norms.
     pub norms: Norms,
 }
 
 /// Branches with a head each, and what they have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Experts {
+pub struct Experts<'a> {
     /// How many; 1: the plain network.
     pub count: usize,
     /// What each has of its own.
     pub branches: Branches,
     /// How their logits become one.
-    pub combine: Combine,
+    pub combine: Combine<'a>,
 }
 
-impl Experts {
+impl Experts<'_> {
     /// The plain network.
     pub const ONE: Self = Experts { count: 1, branches: Branches::Late, combine: Combine::Mean };
 }
@@ -93,19 +93,30 @@ pub enum Branches {
 
 /// How several experts' logits become the network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Combine {
+pub enum Combine<'a> {
     /// Their mean.
     Mean,
     /// Weighted by the evidence of those before (TLC, `evidence`).
     Evidence,
+    /// Each class's by the experts that answer for it, given the classes' counts (ACE, `groups`).
+    Groups(&'a [usize]),
 }
 
-impl Combine {
-    fn of(self, each: &[Tensor]) -> Result<Tensor> {
-        match self {
-            Combine::Mean => ops::mean_of(each),
-            Combine::Evidence => evidence::combine(each),
-        }
+/// The same, ready to be computed.
+#[derive(Debug)]
+enum Combiner {
+    Mean,
+    Evidence,
+    Groups(Vec<Vec<f32>>),
+}
+
+impl Combiner {
+    fn new(experts: &Experts<'_>) -> Result<Self> {
+        Ok(match experts.combine {
+            Combine::Mean => Self::Mean,
+            Combine::Evidence => Self::Evidence,
+            Combine::Groups(counts) => Self::Groups(groups::targets(counts, experts.count)?),
+        })
     }
 }
 
@@ -120,7 +131,7 @@ pub struct ResNet {
     branches: Vec<Branch>,
     /// How many blocks lie before the end of each stage.
     stage_ends: Vec<usize>,
-    combine: Combine,
+    combine: Combiner,
 }
 
 /// What a network makes of a batch.
@@ -153,7 +164,8 @@ impl ResNet {
         if spec.classes == 0 {
             return Err(Error::usage("a classifier needs at least one class"));
         }
-        let Experts { count: experts, branches: own, combine } = spec.experts;
+        let Experts { count: experts, branches: own, .. } = spec.experts;
+        let combine = Combiner::new(&spec.experts)?;
         let narrow = experts > 1 && own == Branches::Late;
         if experts == 0 || (narrow && !width.is_multiple_of(4)) {
             return Err(Error::usage(format!("{} has no {experts} experts", spec.model)));
@@ -234,7 +246,7 @@ impl ResNet {
             }
             logits.push(branch.classify(scope, &h)?);
         }
-        Ok(Pass { output: self.combine.of(&logits)?, logits, stages })
+        Ok(Pass { output: self.combined(scope, &logits)?, logits, stages })
     }
 
     /// Images [N, 3, H, W] → logits [N, classes], those of the experts combined.
@@ -242,7 +254,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        self.combine.of(&self.each(scope, x)?)
+        self.combined(scope, &self.each(scope, x)?)
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4]
@@ -260,7 +272,7 @@ impl ResNet {
             .zip(&maps)
             .map(|(b, maps)| b.classify(scope, maps))
             .collect::<Result<_>>()?;
-        Ok([maps[0].clone(), self.combine.of(&logits)?])
+        Ok([maps[0].clone(), self.combined(scope, &logits)?])
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU.
@@ -277,6 +289,18 @@ impl ResNet {
     /// Shapes that do not fit.
     pub fn features(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
         ops::global_avg_pool(&self.maps(scope, x)?)
+    }
+
+    /// The experts' logits as one.
+    fn combined(&self, scope: &Scope<'_>, each: &[Tensor]) -> Result<Tensor> {
+        match &self.combine {
+            Combiner::Mean => ops::mean_of(each),
+            Combiner::Evidence => evidence::combine(each),
+            Combiner::Groups(targets) => {
+                let weights = self.branches.iter().map(|b| scope.get(b.head.weight()));
+                groups::combine(each, &weights.collect::<Vec<_>>(), targets)
+            }
+        }
     }
 
     /// What all experts share; `note` is given what each block makes.

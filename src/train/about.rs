@@ -120,6 +120,7 @@ impl About {
                 combine: match self.combine {
                     Combine::Mean => nn::Combine::Mean,
                     Combine::Evidence => nn::Combine::Evidence,
+                    Combine::Groups => nn::Combine::Groups(&self.counts),
                 },
             },
             norms: Norms::new(kind, NormLayers::parse(&self.nbn_layers)?, start),

@@ -244,6 +244,8 @@ recipe! {
         diversity_spread: f64 = 0.0, in 0.0..1.0;
         /// Factor, at the end of the run, that holds down evidence for wrong classes (TLC); 0: none
         evidence: f64 = 0.0, in 0.0..1e3;
+        /// Factor of an expert's squared logits of classes it does not answer for (ACE)
+        suppress: f64 = 0.0, in 0.0..1e3;
         /// Share of the batch's largest weight from which an expert learns from a sample (TLC)
         engage: f64 = 0.0, in 0.0..1.0;
         /// Share of the epochs after which the weights hold (DRW); 0: from the start

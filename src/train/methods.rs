@@ -28,6 +28,7 @@ type Row = (&'static str, &'static str, &'static str, u16, &'static str);
 const KANG: &str = "Kang et al., Decoupling Representation and Classifier, ICLR";
 const CUI: &str = "Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR";
 const LI: &str = "Li et al., Trustworthy Long-Tailed Classification (TLC), CVPR";
+const ACE: &str = "Cai et al., Ally Complementary Experts (ACE), ICCV";
 const CAO: &str = "Cao et al., LDAM, NeurIPS";
 
 /// kind, setting, paper, year (0: none), equation
@@ -206,6 +207,20 @@ const ROWS: &[Row] = &[
         2022,
         "+ l t KL(Dir(a) || Dir(1)), a_j = e^z_j + 1 but 1 at the label, t the share of the run",
     ),
+    (
+        "experts",
+        "combine = \"groups\"",
+        ACE,
+        2021,
+        "expert e knows the rarest (E-e+1)/E of the classes; z_j a mean of |W_1|^2/|W_e|^2 z_ej (in part recalled)",
+    ),
+    (
+        "experts",
+        "suppress = 1.0",
+        ACE,
+        2021,
+        "+ l mean z_ej^2 over classes j that expert e does not know (in part recalled)",
+    ),
     ("experts", "engage = 0.54", LI, 2022, "expert e learns from samples with w_e > tau max w_e"),
     (
         "teacher",
@@ -261,7 +276,6 @@ const OPEN: &[Row] = &[
     ("norm", "compound BN", "", 0, "its constants were not found"),
     ("norm", "AdaBN, TransNorm, weight normalization", "", 0, "no layers yet"),
     ("experts", "RIDE's router", "Wang et al., ICLR", 2021, "its second stage is not built"),
-    ("experts", "ACE", "Cai et al., ICCV", 2021, "its exact form was not found"),
     (
         "contrastive",
         "BCL, PaCo, OLTR memory",

@@ -30,6 +30,7 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         teaching: teaching(config),
         evidence: (config.model.combine == Combine::Evidence)
             .then_some(Evidence { rate: loss.evidence, engage: loss.engage }),
+        suppress: (config.model.combine == Combine::Groups).then_some(loss.suppress),
     }
 }
 

@@ -107,6 +107,41 @@ def write_tlc(folder):
     files.save(pathlib.Path(folder).parent / "experts" / "tlc.safetensors", tensors, meta)
 
 
+SUPPRESS = 0.7
+
+
+def write_ace(folder):
+    """Experts for all, the rarest two thirds and the rarest third of the classes (COUNTS fall)."""
+    rng = np.random.default_rng(31)
+    n = torch.tensor(COUNTS, dtype=torch.float64)
+    classes, rows = len(COUNTS), 9
+    y = torch.tensor(rng.permutation(np.arange(rows) % classes))
+    v = (1 - 0.999) / (1 - 0.999**n)
+    v = v / v.mean()
+    drawn = [rng.normal(0, 2, (rows, classes)).astype(np.float32) for _ in range(3)]
+    weights = [rng.normal(0, 1 + e, (classes, 4)).astype(np.float32) for e in range(3)]
+    z = [torch.tensor(d, dtype=torch.float64, requires_grad=True) for d in drawn]
+    loss, output, asked = 0, 0, 0
+    for e in range(3):
+        known = torch.arange(classes) >= classes * e // 3
+        taken = known[y]
+        loss_rows = v[y] * F.cross_entropy(z[e], y, reduction="none")
+        if e > 0:
+            loss_rows = loss_rows + SUPPRESS * z[e][:, ~known].pow(2).mean(1)
+        loss = loss + n[known].sum() / n.sum() * loss_rows[taken].mean()
+        scale = (weights[0].astype(np.float64) ** 2).sum() / (weights[e].astype(np.float64) ** 2).sum()
+        output = output + scale * z[e].detach() * known
+        asked = asked + known.double()
+    tensors = {"labels": y.numpy(), "loss": np.array([loss.item()], np.float32)}
+    tensors["output"] = (output / asked).numpy().astype(np.float32)
+    for e, g in enumerate(torch.autograd.grad(loss, z)):
+        tensors[f"logits.{e}"], tensors[f"weight.{e}"] = drawn[e], weights[e]
+        tensors[f"gradient.{e}"] = g.numpy().astype(np.float32)
+    meta = {"counts": json.dumps(COUNTS), "suppress": SUPPRESS}
+    meta["source"] = f"torch {torch.__version__.split('+')[0]} float64"
+    files.save(pathlib.Path(folder).parent / "experts" / "ace.safetensors", tensors, meta)
+
+
 def write(folder):
     rng = np.random.default_rng(23)
 

@@ -207,6 +207,8 @@ choice! {
         /// Their mean.
         Mean = "mean",
         /// Weighted by the evidence of the experts before (TLC).
-        Evidence = "evidence"
+        Evidence = "evidence",
+        /// Each class's by the experts that answer for it (ACE).
+        Groups = "groups"
     }
 }

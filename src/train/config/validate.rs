@@ -139,6 +139,18 @@ impl Config {
                 "evidence and engage need the experts' evidence: give --combine evidence",
             );
         }
+        let groups = model.combine == Combine::Groups;
+        if !groups && loss.suppress != 0.0 {
+            return wrong("suppress is about experts for groups of classes: give --combine groups");
+        }
+        if groups && loss.diversity != 0.0 {
+            return wrong("experts for groups of classes differ by them: leave diversity out");
+        }
+        if groups && (self.input.mix != MixKind::None || loss.label_smoothing != 0.0) {
+            return wrong(
+                "combine groups knows one label a sample: leave mix and label_smoothing out",
+            );
+        }
         if evidence && (self.input.mix != MixKind::None || loss.label_smoothing != 0.0) {
             return wrong(
                 "combine evidence knows one label a sample: leave mix and label_smoothing out",
