@@ -28,6 +28,7 @@ fn tiny(name: &str) -> Config {
     config.apply(&flags).expect("flags");
     config.schedule = Default::default();
     config.train.after_epochs = config.train.after.is_some().then_some(1);
+    config.teacher.teacher_epochs = config.teacher.teacher.is_some().then_some(1);
     config
 }
 

@@ -96,7 +96,7 @@ fn unknown_names_get_the_nearest_one_and_the_line() {
     refused("epochs = 3", &["recipe:1", "`epochs` belongs under [train]"]);
     refused("[model]\nlr = 3", &["recipe:2", "belongs under [optim], not [model]"]);
     refused("train = 3", &["write [train]"]);
-    refused("[model]\nmodel = \"resnet33\"", &["recipe:2", "resnet33", "`resnet32`"]);
+    refused("[model]\nmodel = \"resnat32\"", &["recipe:2", "resnat32", "`resnet32`"]);
     refused("[data]\nprofile = \"expo\"", &["did you mean `exp`", "exp, step"]);
     refused("[train]\nepochs = \"ten\"", &["recipe:2", "a whole number", "ten"]);
     refused("[train]\nepochs = 2.5", &["a whole number, not 2.5"]);
@@ -166,7 +166,7 @@ fn wrong_flags_are_refused_and_change_nothing() {
         (["--epochs", "ten"], ["--epochs must be a whole number", "ten"]),
         (["--epochs", "-3"], ["--epochs must be from 1 to", "-3"]),
         (["--lr", "nan"], ["--lr must be at least 0", "nan"]),
-        (["--model", "resnet33"], ["--model: unknown model", "did you mean `resnet32`"]),
+        (["--model", "resnat32"], ["--model: unknown model", "did you mean `resnet32`"]),
         (["--shuffle", "epochs"], ["--shuffle", "did you mean `epoch`"]),
         (["--factors", "0.1,x"], ["--factors must be a number", "x"]),
     ] {
