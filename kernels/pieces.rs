@@ -1,6 +1,6 @@
 //! A dispatch in pieces. A driver may reset a device whose dispatch takes too long (Windows after two
 //! seconds), so the engine runs a long one as several, each a piece of the grid: [`cut`] divides the
-//! grid, [`shift`] makes the kernel's text count its workgroups from a piece's first one on. The place
+//! grid, `shift` makes the kernel's text count its workgroups from a piece's first one on. The place
 //! of the piece and the whole grid come in a uniform of its own bind group.
 
 use crate::wgsl::ShaderError;
