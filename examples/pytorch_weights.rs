@@ -4,7 +4,8 @@
 
 use evenkeel::gpu::Gpu;
 use evenkeel::nn::{
-    BiasStart, Builder, Head, Mode, NormKind, NormLayers, Norms, Params, ResNet, Scope, Spec,
+    BiasStart, Builder, Experts, Head, Mode, NormKind, NormLayers, Norms, Params, ResNet, Scope,
+    Spec,
 };
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
@@ -28,8 +29,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let model = evenkeel::nn::MODELS.iter().find(|arch| arch.blocks[0] == blocks);
     let model = model.ok_or("no model has so many blocks")?.name;
     let norms = Norms::new(NormKind::Bn, NormLayers::Nothing, BiasStart::Zero);
-    let spec =
-        Spec { model, classes: shape[0], head: Head::Linear, experts: 1, norms, projected: 0 };
+    let (classes, experts) = (shape[0], Experts::ONE);
+    let spec = Spec { model, classes, head: Head::Linear, experts, norms, projected: 0 };
     let gpu = Gpu::open(None)?;
     let mut builder = Builder::default();
     let net = ResNet::new(&mut builder, &spec)?;

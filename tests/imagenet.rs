@@ -8,7 +8,7 @@ use evenkeel::data::{Dataset, IMAGENET_MEAN, IMAGENET_STD};
 use evenkeel::gpu::StepUniform;
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{
-    BiasStart, Builder, Head, MODELS, Named, NormKind, NormLayers, Norms, ResNet, Spec,
+    BiasStart, Builder, Experts, Head, MODELS, Named, NormKind, NormLayers, Norms, ResNet, Spec,
 };
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::device_set::DeviceSet;
@@ -82,7 +82,7 @@ fn spec_of(golden: &Value) -> Spec<'_> {
         model: golden["model"].as_str().expect("a model"),
         classes: CLASSES,
         head: Head::Linear,
-        experts: 1,
+        experts: Experts::ONE,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
         projected: 0,
     }

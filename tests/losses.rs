@@ -2,67 +2,22 @@
 //! and without class weights; and the parts around them (mixed batches, heads, deferred weights).
 
 mod common;
+#[path = "common/golden.rs"]
+mod golden;
 
 use common::gpu;
-use evenkeel::gpu::{Gpu, StepUniform};
+use evenkeel::gpu::StepUniform;
 use evenkeel::graph::{Plan, Work, Workspace, grad};
-use evenkeel::loss::{LOSSES, Objective, ObjectiveSpec, Weights};
+use evenkeel::loss::{Evidence, LOSSES, Objective, ObjectiveSpec, Weights};
+use evenkeel::nn::{evidence, groups};
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
-use evenkeel::train::checkpoint::{Checkpoint, TensorData};
+use golden::{close, computed, floats, labels, meta, open};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::PathBuf;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/losses")
-}
-
-fn floats(file: &Checkpoint, name: &str) -> Vec<f32> {
-    match file.get(name) {
-        Some((_, TensorData::F32(values))) => values.clone(),
-        other => panic!("{name}: {other:?}"),
-    }
-}
-
-fn labels(file: &Checkpoint, name: &str) -> Vec<u32> {
-    match file.get(name) {
-        Some((_, TensorData::I64(values))) => values.iter().map(|v| *v as u32).collect(),
-        other => panic!("{name}: {other:?}"),
-    }
-}
-
-/// A golden file, its metadata among the rest.
-fn open(path: &Path) -> Checkpoint {
-    let mut file = Checkpoint::load(path)
-        .expect("every loss has a golden file; `tools/golden.py losses` writes them");
-    let bytes = std::fs::read(path).expect("a golden file");
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
-    file.meta.extend(header.metadata().clone().expect("metadata"));
-    file
-}
-
-fn meta<T: serde::de::DeserializeOwned>(file: &Checkpoint, name: &str) -> T {
-    serde_json::from_str(&file.meta[name]).expect("metadata")
-}
-
-/// The values of `wanted` at step 0 of a run with the golden files' seed.
-fn computed(gpu: &Rc<Gpu>, wanted: &[&Tensor], seed: [u32; 2]) -> Vec<Vec<f32>> {
-    let mut work = Work::new();
-    for tensor in wanted {
-        work.keep(tensor);
-    }
-    let plan = Plan::build(&mut Workspace::new(gpu), work).expect("a plan");
-    plan.run(&StepUniform { seed, ..Default::default() }).expect("a run");
-    wanted.iter().map(|t| plan.read(t).expect("values")).collect()
-}
-
-#[track_caller]
-fn close(what: &str, found: &[f32], expected: &[f32]) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!((f - e).abs() <= 2e-5 + 2e-5 * e.abs(), "{what}[{i}]: {f}, PyTorch has {e}");
-    }
+    golden::folder().join("losses")
 }
 
 #[test]
@@ -146,6 +101,104 @@ fn several_experts_have_pytorchs_diversity() {
             close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
         }
     }
+}
+
+#[test]
+fn experts_learn_by_evidence_as_in_pytorch() {
+    let gpu = gpu();
+    let file = open(&golden::folder().join("experts/tlc.safetensors"));
+    let labels = labels(&file, "labels");
+    let y = Tensor::integers(&gpu, &labels, [labels.len()]).expect("labels");
+    let spec = ObjectiveSpec {
+        loss: "ldam".into(),
+        counts: meta(&file, "counts"),
+        weights: Weights::Effective(0.999),
+        scale: 30.0,
+        evidence: Some(Evidence { rate: meta(&file, "rate"), engage: meta(&file, "engage") }),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    let shape = [labels.len(), spec.counts.len()];
+    let each: Vec<Tensor> = (0..3)
+        .map(|e| Tensor::new(&gpu, &floats(&file, &format!("logits.{e}")), shape).expect("logits"))
+        .collect();
+    let weights = evidence::weights(&each).expect("weights");
+    let output = evidence::combine(&each).expect("logits");
+    let found = computed(&gpu, &[&weights[0], &weights[1], &weights[2], &output], [0; 2]);
+    for (e, found) in found[..3].iter().enumerate() {
+        close(&format!("weight {e}"), found, &floats(&file, &format!("weight.{e}")));
+    }
+    close("the network's logits", &found[3], &floats(&file, "output"));
+    // The later experts are spared some of the samples.
+    let engaged: Vec<usize> = meta(&file, "engaged");
+    assert!(engaged[0] == labels.len() && engaged[1] < engaged[0] && engaged[2] > 0);
+    let loss = objective.of_all(&each, &y).expect("a loss");
+    let gradients = grad(&loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+    for (kind, share) in [("start", 0.0), ("half", 0.5)] {
+        objective.progress(share);
+        let mut wanted = vec![&loss];
+        wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
+        let found = computed(&gpu, &wanted, [0; 2]);
+        close(kind, &found[0], &floats(&file, &format!("{kind}_loss")));
+        for e in 0..3 {
+            close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
+        }
+    }
+}
+
+#[test]
+fn experts_for_groups_of_classes_learn_as_in_pytorch() {
+    let gpu = gpu();
+    let file = open(&golden::folder().join("experts/ace.safetensors"));
+    let labels = labels(&file, "labels");
+    let y = Tensor::integers(&gpu, &labels, [labels.len()]).expect("labels");
+    let spec = ObjectiveSpec {
+        counts: meta(&file, "counts"),
+        weights: Weights::Effective(0.999),
+        suppress: Some(meta(&file, "suppress")),
+        ..ObjectiveSpec::default()
+    };
+    let tensors = |name: &str, shape: [usize; 2]| -> Vec<Tensor> {
+        let one = |e: usize| Tensor::new(&gpu, &floats(&file, &format!("{name}.{e}")), shape);
+        (0..3).map(|e| one(e).expect("a tensor")).collect()
+    };
+    let each = tensors("logits", [labels.len(), spec.counts.len()]);
+    let weights = tensors("weight", [spec.counts.len(), 4]);
+    let targets = groups::targets(&spec.counts, 3).expect("groups");
+    let output = groups::combine(&each, &weights.iter().collect::<Vec<_>>(), &targets);
+    let loss = Objective::new(&gpu, &spec).and_then(|o| o.of_all(&each, &y)).expect("a loss");
+    let gradients = grad(&loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+    let output = output.expect("logits");
+    let mut wanted = vec![&loss, &output];
+    wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
+    let found = computed(&gpu, &wanted, [0; 2]);
+    close("loss", &found[0], &floats(&file, "loss"));
+    close("the network's logits", &found[1], &floats(&file, "output"));
+    for e in 0..3 {
+        close("gradient", &found[2 + e], &floats(&file, &format!("gradient.{e}")));
+    }
+}
+
+#[test]
+fn evidence_of_sure_experts_stays_finite() {
+    let gpu = gpu();
+    let spec = ObjectiveSpec {
+        counts: vec![90, 9, 1],
+        scale: 60.0,
+        evidence: Some(Evidence { rate: 1.0, engage: 0.54 }),
+        ..ObjectiveSpec::default()
+    };
+    let objective = Objective::new(&gpu, &spec).expect("an objective");
+    objective.progress(1.0);
+    let y = Tensor::integers(&gpu, &[0, 2, 1], [3]).expect("labels");
+    let far = [60.0, -60.0, -60.0, 60.0, 60.0, -60.0, -60.0, -60.0, 60.0];
+    let each: Vec<Tensor> =
+        (0..4).map(|_| Tensor::new(&gpu, &far, [3, 3]).expect("logits")).collect();
+    let loss = objective.of_all(&each, &y).expect("a loss");
+    let gradient = grad(&loss, &[&each[0]]).expect("gradients").remove(0).expect("a gradient");
+    let output = evidence::combine(&each).expect("logits");
+    let found = computed(&gpu, &[&loss, &gradient, &output], [0; 2]);
+    assert!(found.iter().flatten().all(|v| v.is_finite()), "{found:?}");
 }
 
 #[test]

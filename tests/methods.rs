@@ -28,6 +28,7 @@ fn tiny(name: &str) -> Config {
     config.apply(&flags).expect("flags");
     config.schedule = Default::default();
     config.train.after_epochs = config.train.after.is_some().then_some(1);
+    config.teacher.teacher_epochs = config.teacher.teacher.is_some().then_some(1);
     config
 }
 
@@ -229,6 +230,13 @@ fn contradictions_are_refused_before_anything_is_read() {
         (&[("frozen_norms", "shift")], "--train-only"),
         (&[("post", "tau-norm"), ("head", "cosine")], "linear head"),
         (&[("after_epochs", "3")], "--after"),
+        (&[("experts", "3"), ("combine", "evidence")], "--head cosine"),
+        (&[("branches", "whole")], "--experts"),
+        (&[("engage", "0.5")], "--combine evidence"),
+        (&[("suppress", "1.0")], "--combine groups"),
+        (&[("distill", "kd")], "--teacher RECIPE"),
+        (&[("teacher", "cifar10-lt/ce")], "--distill or --attention"),
+        (&[("teacher_epochs", "3"), ("teacher_from", "x")], "nothing is learned"),
         (&[("train_only", "head"), ("head", "lr"), ("after", "cifar10-lt/ce")], "shift"),
         (&[("norm", "transnorm")], "--sampler paired"),
         (&[("norm", "transnorm"), ("sampler", "paired"), ("sampler_from", "0.5")], "sampler_from"),

@@ -2,7 +2,7 @@
 //! statistics by domain; and statistics taken anew against what they are.
 
 mod common;
-#[path = "common/golden.rs"]
+#[path = "common/parts.rs"]
 mod golden;
 
 use common::gpu;

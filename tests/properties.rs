@@ -156,7 +156,8 @@ fn case(op: &'static str) -> BoxedStrategy<Case> {
             })
             .boxed(),
         unary => {
-            let positive = matches!(unary, "log" | "sqrt" | "reciprocal");
+            let positive =
+                matches!(unary, "log" | "sqrt" | "reciprocal" | "digamma_rest" | "stirling_rest");
             vec(size(12), 0..4)
                 .prop_map(move |shape| {
                     let x = if positive { uniform(shape) } else { normal(shape, 2.0) };

@@ -11,7 +11,7 @@ use evenkeel::data::{self, DataSpec};
 use evenkeel::gpu::{Gpu, StepUniform, Watchdog};
 use evenkeel::graph::{evaluate, grad};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{BiasStart, Head, NormKind, NormLayers, Norms, Spec};
+use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Spec};
 use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
 use evenkeel::tensor::Tensor;
@@ -202,7 +202,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
         model: "small",
         classes: 10,
         head,
-        experts: 1,
+        experts: Experts::ONE,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
         projected: 0,
     };

@@ -109,7 +109,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import augment, imagenet, losses, methods, nets, ops, runs
+        from golden import augment, imagenet, losses, methods, nets, ops, runs, teachers
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -121,6 +121,9 @@ def main():
     elif args.command == "losses":
         losses.write(args.out)
         losses.write_experts(args.out)
+        teachers.write(args.out)
+        teachers.write_tlc(args.out)
+        teachers.write_ace(args.out)
     elif args.command == "methods":
         methods.write(args.out)
     elif args.command == "augment":

@@ -14,7 +14,7 @@ use crate::graph::{Plan, PlanStats};
 use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::About;
-use crate::train::config::{BiasStart, Head, Norm, WeightNorm};
+use crate::train::config::{BiasStart, Branches, Combine, Head, Norm, WeightNorm};
 use crate::train::device_set::DeviceSet;
 use crate::train::session::Session;
 use evenkeel_kernels::Cost;
@@ -110,6 +110,8 @@ impl StepJob {
             head_scale: 1.0,
             experts: 1,
             projected: 0,
+            branches: Branches::Late,
+            combine: Combine::Mean,
             classes: data.classes.clone(),
             counts: data.class_counts(),
             shape: data.shape,
@@ -233,7 +235,7 @@ pub fn convolution_share(launches: &[LaunchTime]) -> Option<f64> {
 }
 
 /// `n` CIFAR-sized images of noise, labels in turn.
-fn images(n: usize, classes: usize) -> Dataset {
+pub(super) fn images(n: usize, classes: usize) -> Dataset {
     let shape = [3, 32, 32];
     let bytes: usize = shape.iter().product();
     Dataset {

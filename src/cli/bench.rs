@@ -2,6 +2,7 @@
 
 mod kernels;
 mod limits;
+mod methods;
 mod step;
 
 use crate::bench::clock::Basis;
@@ -24,6 +25,8 @@ enum What {
     Step(step::Args),
     /// Multiply-add rate, copy bandwidth and dispatch cost of this device
     Limits(limits::Args),
+    /// Each recipe's training step beside cross-entropy's: launches, work, modelled and measured time
+    Methods(methods::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
@@ -31,6 +34,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         None => kernels::run(&args.kernels),
         Some(What::Step(args)) => step::run(args),
         Some(What::Limits(args)) => limits::run(args),
+        Some(What::Methods(args)) => methods::run(args),
     }
 }
 

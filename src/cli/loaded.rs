@@ -13,7 +13,9 @@ use crate::optim::SgdOptions;
 use crate::train::about::{About, at_file, floats};
 use crate::train::calibration::{Calibration, META};
 use crate::train::checkpoint::{Checkpoint, TensorData};
-use crate::train::config::{BiasStart, Config, Head, Norm, Overrides, WeightNorm};
+use crate::train::config::{
+    BiasStart, Branches, Combine, Config, Head, Norm, Overrides, WeightNorm,
+};
 use crate::train::session::Session;
 use std::path::Path;
 use std::rc::Rc;
@@ -163,6 +165,8 @@ fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
         head_scale: 1.0,
         experts: 1,
         projected: 0,
+        branches: Branches::Late,
+        combine: Combine::Mean,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),
         counts: vec![0; classes],
         shape: [3, side, side],

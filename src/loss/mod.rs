@@ -5,9 +5,14 @@
 //! from the ops. The build script lists the folder, so adding a loss takes one file.
 
 pub mod contrast;
+mod distill;
+mod evidence;
+mod groups;
 mod objective;
 mod terms;
 
+pub use distill::{Distillation, Teaching};
+pub use evidence::Evidence;
 pub use objective::{Objective, ObjectiveSpec, Weights};
 pub use terms::Input;
 

@@ -5,9 +5,11 @@
 //! losses are added, with RIDE's diversity (Wang et al., ICLR 2021): κ·t²·mean_i KL(p̄_i ‖ p_{e,i}), where
 //! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
-use super::{Definition, Form, Input, find};
+use super::terms::{add, mul, row_sum, times};
+use super::{Definition, Evidence, Form, Input, Teaching, evidence, find, groups};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::nn::{self, Pass};
 use crate::ops::{self, CrossEntropy};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -63,6 +65,12 @@ pub struct ObjectiveSpec {
     pub diversity: f64,
     /// How far rare classes' temperatures lie below 1: τ_j ∝ 1 − s + s·C·π_j, at most 1.
     pub diversity_spread: f64,
+    /// What is learned from a teacher.
+    pub teaching: Teaching,
+    /// TLC's evidence of several experts.
+    pub evidence: Option<Evidence>,
+    /// ACE's experts for groups of classes: the factor of their other classes' squared logits.
+    pub suppress: Option<f64>,
 }
 
 impl Default for ObjectiveSpec {
@@ -78,6 +86,9 @@ impl Default for ObjectiveSpec {
             scale: 1.0,
             diversity: 0.0,
             diversity_spread: 0.0,
+            teaching: Teaching::default(),
+            evidence: None,
+            suppress: None,
         }
     }
 }
@@ -91,6 +102,8 @@ pub struct Objective {
     weights: Option<Tensor>,
     /// 1/τ_j [1, C], and t²: they hold, as the weights do, from where the recipe says.
     temperatures: Option<[Tensor; 2]>,
+    /// λ·t of the evidence's divergence [1, 1].
+    annealed: Option<Tensor>,
 }
 
 impl Objective {
@@ -118,6 +131,10 @@ impl Objective {
                     ])
                 }
             },
+            annealed: match spec.evidence {
+                Some(_) => Some(Tensor::new(gpu, &[0.0], [1, 1])?),
+                None => None,
+            },
             spec: spec.clone(),
             weights,
         })
@@ -135,6 +152,15 @@ impl Objective {
         if let Some(slice) = self.weights.as_ref().and_then(Tensor::leaf) {
             let weights = if on { self.spec.weights } else { Weights::Even };
             self.gpu.write(slice, &weights.of(&self.spec.counts));
+        }
+    }
+
+    /// Tells how much of the run is behind, from 0 to 1: plans made before follow.
+    pub fn progress(&self, share: f64) {
+        if let (Some(e), Some(slice)) =
+            (self.spec.evidence, self.annealed.as_ref().and_then(Tensor::leaf))
+        {
+            self.gpu.write(slice, &[(e.rate * share) as f32]);
         }
     }
 
@@ -169,12 +195,72 @@ impl Objective {
         }
     }
 
+    /// v_y·ℓ of each row [N, 1]; `hot` is 1 at the labels [N, C].
+    fn rows(&self, logits: &Tensor, labels: &Tensor, hot: &Tensor) -> Result<Tensor> {
+        let ObjectiveSpec { counts, scale, .. } = &self.spec;
+        let input = Input { logits, labels, counts, scale: *scale, options: &self.options };
+        let rows = match self.definition.form {
+            Form::CrossEntropy(adjust) => {
+                let adjusted = adjust(&input)?;
+                let z = match self.offsets(adjusted.offsets)? {
+                    Some(offsets) => add(&adjusted.logits, &offsets)?,
+                    None => adjusted.logits,
+                };
+                times(&row_sum(&mul(hot, &ops::log_softmax(&z)?)?)?, -1.0)?
+            }
+            Form::Rows(rows) => ops::reshape(&rows(&input)?, [logits.dims()[0], 1])?,
+        };
+        match &self.weights {
+            Some(v) => mul(&rows, &row_sum(&mul(hot, v)?)?),
+            None => Ok(rows),
+        }
+    }
+
+    /// ACE: each expert's loss over the samples of its classes.
+    fn by_groups(&self, each: &[Tensor], labels: &Tensor, suppress: f64) -> Result<Tensor> {
+        let counts = &self.spec.counts;
+        let hot = ops::one_hot(labels, counts.len())?;
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        let mut losses = Vec::new();
+        for (z, mask) in each.iter().zip(nn::groups::targets(counts, each.len())?) {
+            let own = counts.iter().zip(&mask).filter(|(_, m)| **m > 0.0).map(|(n, _)| n);
+            let share = own.sum::<usize>() as f64 / total;
+            let rows = self.rows(z, labels, &hot)?;
+            losses.push(groups::part(&rows, (z, &hot), &mask, (share, suppress))?);
+        }
+        ops::sum_of(&losses)
+    }
+
     /// The loss of a network with one classifier or several: the sum of each one's, and the diversity.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn of_all(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
-        self.with_diversity(self.sum(each, labels)?, each)
+        let loss = match (self.spec.evidence, &self.annealed, self.spec.suppress) {
+            (Some(e), Some(annealed), _) => self.with_evidence(each, labels, e, annealed)?,
+            (_, _, Some(suppress)) => self.by_groups(each, labels, suppress)?,
+            _ => self.sum(each, labels)?,
+        };
+        self.with_diversity(loss, each)
+    }
+
+    /// TLC: Σ_e the engaged samples' mean of v_y·CE(z_e) + λ·t·KL.
+    fn with_evidence(
+        &self,
+        each: &[Tensor],
+        labels: &Tensor,
+        e: Evidence,
+        annealed: &Tensor,
+    ) -> Result<Tensor> {
+        let hot = ops::one_hot(labels, self.spec.counts.len())?;
+        let weights = nn::evidence::weights(each)?;
+        let mut losses = Vec::new();
+        for (logits, weight) in each.iter().zip(&weights) {
+            let rows = self.rows(logits, labels, &hot)?;
+            let kl = mul(&evidence::divergence(logits, &hot)?, annealed)?;
+            losses.push(evidence::engaged(&add(&rows, &kl)?, weight, e.engage)?);
+        }
+        ops::sum_of(&losses)
     }
 
     /// λ·L(labels) + (1 − λ)·L(others), λ = `share` \[1\], and the diversity of several classifiers.
@@ -191,6 +277,20 @@ impl Objective {
         let rest = ops::binary("sub", &ops::fill(&self.gpu, [1], 1.0), share)?;
         let others = ops::binary("mul", &self.sum(each, others)?, &rest)?;
         self.with_diversity(ops::binary("add", &own, &others)?, each)
+    }
+
+    /// The loss with what `teacher` adds to it; `hard` is the loss without, `labels` \[N\].
+    ///
+    /// # Errors
+    /// Networks that do not fit each other.
+    pub fn taught(
+        &self,
+        hard: Tensor,
+        labels: &Tensor,
+        learner: &Pass,
+        teacher: &Pass,
+    ) -> Result<Tensor> {
+        self.spec.teaching.of(hard, (labels, &self.spec.counts), learner, teacher)
     }
 
     /// Σ_e L(z_e).

@@ -5,6 +5,8 @@
 //! statistics.
 
 mod blocks;
+pub mod evidence;
+pub mod groups;
 mod head;
 mod layers;
 mod norm;
@@ -24,7 +26,7 @@ pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
 pub use projection::in_projection;
-pub use resnet::{Arch, MODELS, ResNet, Spec};
+pub use resnet::{Arch, Branches, Combine, Experts, MODELS, Pass, ResNet, Spec};
 pub use trans_norm::{After, Moments, trans_norm_eval, trans_norm_train};
 pub use weight_norm::{WeightNorm, head_weight, unit_rows, weight_norm};
 

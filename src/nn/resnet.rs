@@ -7,7 +7,7 @@ use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
 use super::layers::{ConvShape, Fan};
 use super::projection::Projections;
-use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope};
+use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope, evidence, groups};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{self, Pool2dOptions};
 use crate::tensor::Tensor;
@@ -61,13 +61,66 @@ pub struct Spec<'a> {
     pub classes: usize,
     /// The head.
     pub head: Head,
-    /// Branches that share the stem and the first stage, each with the later stages at three quarters of
-    /// their width and a head of its own (RIDE); 1: the plain network.
-    pub experts: usize,
+    /// Its branches.
+    pub experts: Experts<'a>,
     /// The norms.
     pub norms: Norms,
     /// Numbers of a projected feature where a contrastive branch learns beside the classifier; 0: none.
     pub projected: usize,
+}
+
+/// Branches with a head each, and what they have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experts<'a> {
+    /// How many; 1: the plain network.
+    pub count: usize,
+    /// What each has of its own.
+    pub branches: Branches,
+    /// How their logits become one.
+    pub combine: Combine<'a>,
+}
+
+impl Experts<'_> {
+    /// The plain network.
+    pub const ONE: Self = Experts { count: 1, branches: Branches::Late, combine: Combine::Mean };
+}
+
+/// What each of several experts has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branches {
+    /// The later two stages at three quarters of their width (RIDE).
+    Late,
+    /// All stages at full width: only the stem is shared (TLC).
+    Whole,
+}
+
+/// How several experts' logits become the network's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine<'a> {
+    /// Their mean.
+    Mean,
+    /// Weighted by the evidence of those before (TLC, `evidence`).
+    Evidence,
+    /// Each class's by the experts that answer for it, given the classes' counts (ACE, `groups`).
+    Groups(&'a [usize]),
+}
+
+/// The same, ready to be computed.
+#[derive(Debug)]
+enum Combiner {
+    Mean,
+    Evidence,
+    Groups(Vec<Vec<f32>>),
+}
+
+impl Combiner {
+    fn new(experts: &Experts<'_>) -> Result<Self> {
+        Ok(match experts.combine {
+            Combine::Mean => Self::Mean,
+            Combine::Evidence => Self::Evidence,
+            Combine::Groups(counts) => Self::Groups(groups::targets(counts, experts.count)?),
+        })
+    }
 }
 
 /// The network: a trunk, and one branch or several.
@@ -80,6 +133,22 @@ pub struct ResNet {
     blocks: Vec<Block>,
     branches: Vec<Branch>,
     projections: Option<Projections>,
+    /// How many blocks lie before the end of each stage.
+    stage_ends: Vec<usize>,
+    combine: Combiner,
+}
+
+/// What a network makes of a batch.
+#[derive(Debug)]
+pub struct Pass {
+    /// Each expert's pooled features [N, C].
+    pub features: Vec<Tensor>,
+    /// Each expert's logits [N, classes].
+    pub logits: Vec<Tensor>,
+    /// The network's logits [N, classes].
+    pub output: Tensor,
+    /// The maps [N, C, h, w] behind each stage's last ReLU, of the first expert.
+    pub stages: Vec<Tensor>,
 }
 
 /// The later stages and the classifier. The first branch's names are the plain network's, those of branch
@@ -101,10 +170,13 @@ impl ResNet {
         if spec.classes == 0 {
             return Err(Error::usage("a classifier needs at least one class"));
         }
-        if spec.experts == 0 || (spec.experts > 1 && !width.is_multiple_of(4)) {
-            return Err(Error::usage(format!("{} has no {} experts", spec.model, spec.experts)));
+        let Experts { count: experts, branches: own, .. } = spec.experts;
+        let combine = Combiner::new(&spec.experts)?;
+        let narrow = experts > 1 && own == Branches::Late;
+        if experts == 0 || (narrow && !width.is_multiple_of(4)) {
+            return Err(Error::usage(format!("{} has no {experts} experts", spec.model)));
         }
-        let places = places(&arch, spec.experts > 1);
+        let places = places(&arch, narrow);
         let mut names = vec![("bn1".to_string(), false)];
         names.extend(places.iter().flat_map(|at| at.norms(kind)));
         let count = names.iter().filter(|(name, last)| spec.norms.selects(name, *last)).count();
@@ -114,16 +186,17 @@ impl ResNet {
         let stem = ConvShape { ci: 3, co: width, k, stride, groups: 1 };
         let conv1 = Conv2d::new(builder, "conv1", stem, (Fan::of(kind), spec.norms.weights));
         let bn1 = BatchNorm::new(builder, "bn1", width, &spec.norms, false);
-        let trunk = match spec.experts {
-            1 => places.len(),
-            _ => blocks[..shared(&arch)].iter().sum(),
+        let trunk = match own {
+            _ if experts == 1 => places.len(),
+            Branches::Late => blocks[..shared(&arch)].iter().sum(),
+            Branches::Whole => 0,
         };
         let (common, own) = places.split_at(trunk);
         let blocks =
             common.iter().map(|at| Block::new(builder, at, kind, "", &spec.norms)).collect();
         let features = places.last().map_or(width, |at| at.co);
         let mut branches = Vec::new();
-        for e in 0..spec.experts {
+        for e in 0..experts {
             let prefix = if e == 0 { String::new() } else { format!("{EXPERTS}{e}.") };
             // Each expert has an α of its own, as in the reference.
             if e > 0 {
@@ -145,7 +218,14 @@ impl ResNet {
         }
         let projections =
             (spec.projected > 0).then(|| Projections::new(builder, features, spec.projected));
-        Ok(ResNet { conv1, bn1, pooled: kind != Kind::Padded, blocks, branches, projections })
+        let mut total = 0;
+        let ends = arch.blocks.iter().map(|n| {
+            total += n;
+            total
+        });
+        let stage_ends = ends.collect();
+        let pooled = kind != Kind::Padded;
+        Ok(ResNet { conv1, bn1, pooled, blocks, branches, projections, stage_ends, combine })
     }
 
     /// Images [N, 3, H, W] → each expert's logits [N, classes].
@@ -153,7 +233,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn each(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Vec<Tensor>> {
-        self.classify(scope, &self.each_features(scope, x)?)
+        Ok(self.pass(scope, x)?.logits)
     }
 
     /// Images [N, 3, H, W] → each expert's pooled features [N, C].
@@ -161,21 +241,9 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn each_features(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Vec<Tensor>> {
-        let trunk = self.trunk(scope, x)?;
+        let trunk = self.trunk(scope, x, &mut |_| ())?;
         let pooled = |b: &Branch| ops::global_avg_pool(&b.maps(scope, &trunk)?);
         self.branches.iter().map(pooled).collect()
-    }
-
-    /// Each expert's pooled features [N, C] → its logits [N, classes].
-    ///
-    /// # Errors
-    /// Shapes that do not fit, or features of another number of experts.
-    pub fn classify(&self, scope: &Scope<'_>, features: &[Tensor]) -> Result<Vec<Tensor>> {
-        if features.len() != self.branches.len() {
-            let (given, own) = (features.len(), self.branches.len());
-            return Err(Error::Failure(format!("features of {given} experts for {own}")));
-        }
-        self.branches.iter().zip(features).map(|(b, f)| b.head.forward(scope, f)).collect()
     }
 
     /// The contrastive branch: (the first expert's) features [N, C] as unit vectors [N, P], and each class's
@@ -194,12 +262,55 @@ impl ResNet {
         ])
     }
 
-    /// Images [N, 3, H, W] → logits [N, classes], the mean of the experts'.
+    /// Images [N, 3, H, W] → features, logits and the maps behind each stage.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn pass(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Pass> {
+        self.pass_through(scope, x, |_, features| Ok(features))
+    }
+
+    /// [`ResNet::pass`], in which each expert's pooled features go to its classifier as `change` makes them
+    /// of its number and the features.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn pass_through(
+        &self,
+        scope: &Scope<'_>,
+        x: &Tensor,
+        change: impl Fn(usize, Tensor) -> Result<Tensor>,
+    ) -> Result<Pass> {
+        let (mut stages, mut passed) = (Vec::new(), 0);
+        let mut note = |h: &Tensor| {
+            passed += 1;
+            if self.stage_ends.contains(&passed) {
+                stages.push(h.clone());
+            }
+        };
+        let trunk = self.trunk(scope, x, &mut note)?;
+        let (mut features, mut logits) = (Vec::new(), Vec::new());
+        for (e, branch) in self.branches.iter().enumerate() {
+            let mut h = trunk.clone();
+            for block in &branch.blocks {
+                h = block.forward(scope, &h)?;
+                if e == 0 {
+                    note(&h);
+                }
+            }
+            let pooled = change(e, ops::global_avg_pool(&h)?)?;
+            logits.push(branch.head.forward(scope, &pooled)?);
+            features.push(pooled);
+        }
+        Ok(Pass { features, output: self.combined(scope, &logits)?, logits, stages })
+    }
+
+    /// Images [N, 3, H, W] → logits [N, classes], those of the experts combined.
     ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        ops::mean_of(&self.each(scope, x)?)
+        self.combined(scope, &self.each(scope, x)?)
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU [N, C, H/4, W/4]
@@ -208,7 +319,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn maps_and_logits(&self, scope: &Scope<'_>, x: &Tensor) -> Result<[Tensor; 2]> {
-        let trunk = self.trunk(scope, x)?;
+        let trunk = self.trunk(scope, x, &mut |_| ())?;
         let maps: Vec<Tensor> =
             self.branches.iter().map(|b| b.maps(scope, &trunk)).collect::<Result<_>>()?;
         let logits: Vec<Tensor> = self
@@ -217,7 +328,7 @@ impl ResNet {
             .zip(&maps)
             .map(|(b, maps)| b.classify(scope, maps))
             .collect::<Result<_>>()?;
-        Ok([maps[0].clone(), ops::mean_of(&logits)?])
+        Ok([maps[0].clone(), self.combined(scope, &logits)?])
     }
 
     /// Images [N, 3, H, W] → the feature maps behind the (first expert's) last ReLU.
@@ -225,7 +336,7 @@ impl ResNet {
     /// # Errors
     /// Shapes that do not fit.
     pub fn maps(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
-        self.branches[0].maps(scope, &self.trunk(scope, x)?)
+        self.branches[0].maps(scope, &self.trunk(scope, x, &mut |_| ())?)
     }
 
     /// Images [N, 3, H, W] → (the first expert's) pooled features [N, C].
@@ -236,8 +347,26 @@ impl ResNet {
         ops::global_avg_pool(&self.maps(scope, x)?)
     }
 
-    /// What all experts share.
-    fn trunk(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+    /// The experts' logits as one.
+    fn combined(&self, scope: &Scope<'_>, each: &[Tensor]) -> Result<Tensor> {
+        match &self.combine {
+            Combiner::Mean => ops::mean_of(each),
+            Combiner::Evidence => evidence::combine(each),
+            Combiner::Groups(targets) => {
+                let weights: Vec<Tensor> =
+                    self.branches.iter().map(|b| b.head.weight(scope)).collect::<Result<_>>()?;
+                groups::combine(each, &weights.iter().collect::<Vec<_>>(), targets)
+            }
+        }
+    }
+
+    /// What all experts share; `note` is given what each block makes.
+    fn trunk(
+        &self,
+        scope: &Scope<'_>,
+        x: &Tensor,
+        note: &mut impl FnMut(&Tensor),
+    ) -> Result<Tensor> {
         let mut h = self.conv1.forward(scope, x)?;
         h = self.bn1.forward(scope, &h, None, true)?;
         if self.pooled {
@@ -245,6 +374,7 @@ impl ResNet {
         }
         for block in &self.blocks {
             h = block.forward(scope, &h)?;
+            note(&h);
         }
         Ok(h)
     }

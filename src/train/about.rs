@@ -2,9 +2,9 @@
 //! need nothing else, and the position in the run, so that `--resume` goes on from there.
 
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{BiasStart, Config, Head, Norm, WeightNorm};
+use super::config::{BiasStart, Branches, Combine, Config, Head, Norm, WeightNorm};
 use super::parts;
-use crate::data::Splits;
+use crate::data::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::nn::{
     self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head, in_projection,
@@ -54,6 +54,12 @@ pub struct About {
     /// Numbers of a feature in the contrastive branch; 0: there is none.
     #[serde(default)]
     pub projected: usize,
+    /// What each has of its own.
+    #[serde(default = "late")]
+    pub branches: Branches,
+    /// How their logits become one.
+    #[serde(default = "averaged")]
+    pub combine: Combine,
     /// Class names.
     pub classes: Vec<String>,
     /// Training images of each class.
@@ -69,6 +75,11 @@ pub struct About {
 impl About {
     /// Of the network that `config` trains on `splits`.
     pub fn new(config: &Config, splits: &Splits) -> Self {
+        Self::of(config, &splits.train, &splits.counts)
+    }
+
+    /// Of the network that `config` trains on `data` with these counts.
+    pub fn of(config: &Config, data: &Dataset, counts: &[usize]) -> Self {
         About {
             model: config.model.model.clone(),
             norm: config.model.norm,
@@ -77,12 +88,14 @@ impl About {
             head: config.model.head,
             head_scale: config.model.head_scale as f32,
             experts: config.model.experts,
+            branches: config.model.branches,
+            combine: config.model.combine,
             projected: parts::projected(config),
-            classes: splits.train.classes.clone(),
-            counts: splits.counts.clone(),
-            shape: splits.train.shape,
-            mean: splits.train.mean,
-            std: splits.train.std,
+            classes: data.classes.clone(),
+            counts: counts.to_vec(),
+            shape: data.shape,
+            mean: data.mean,
+            std: data.std,
         }
     }
 
@@ -116,7 +129,18 @@ impl About {
                 Head::Lws => nn::Head::Lws,
                 Head::DisAlign => nn::Head::DisAlign,
             },
-            experts: self.experts,
+            experts: nn::Experts {
+                count: self.experts,
+                branches: match self.branches {
+                    Branches::Late => nn::Branches::Late,
+                    Branches::Whole => nn::Branches::Whole,
+                },
+                combine: match self.combine {
+                    Combine::Mean => nn::Combine::Mean,
+                    Combine::Evidence => nn::Combine::Evidence,
+                    Combine::Groups => nn::Combine::Groups(&self.counts),
+                },
+            },
             norms,
             projected: self.projected,
         })
@@ -133,6 +157,14 @@ fn no_weight_norm() -> WeightNorm {
 
 fn single() -> usize {
     1
+}
+
+fn late() -> Branches {
+    Branches::Late
+}
+
+fn averaged() -> Combine {
+    Combine::Mean
 }
 
 /// A metadata entry.

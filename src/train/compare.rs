@@ -1,6 +1,6 @@
 //! Several recipes, several seeds, one table: which runs are needed, in which folders, how they went.
 //!
-//! recipes + flags → a [`Job`] for each recipe and seed, and for each first stage → child processes
+//! recipes + flags → a [`Job`] for each recipe and seed, first stage and teacher → child processes
 //! (`evenkeel train`), one at a time on each device → the runs' own `metrics.jsonl` → [`Row`]s of mean and
 //! standard deviation. A finished run is used as it is, one that was broken off is gone on with.
 
@@ -9,7 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::config::{Config, KEYS, Overrides};
 use super::recipes::{self, Method};
 use super::run_dir::read_metrics;
-use super::stages::{self, State};
+use super::stages::{self, State, stands_alone};
 use crate::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -31,10 +31,19 @@ pub struct Job {
     pub config: Config,
     /// The folder of its first stage.
     pub first: Option<PathBuf>,
+    /// The folder of its teacher's run.
+    pub teacher: Option<PathBuf>,
+}
+
+impl Job {
+    /// Whether other runs must be finished before it.
+    fn waits(&self) -> bool {
+        self.first.is_some() || self.teacher.is_some()
+    }
 }
 
 /// The runs of `recipes` with `flags` over them, for seeds `seed..seed + seeds`, in folders of `out`.
-/// First stages come first, each once.
+/// First stages and teachers come first, each once.
 ///
 /// # Errors
 /// A recipe or flag that is wrong, or parts that contradict each other: before anything is run.
@@ -47,23 +56,23 @@ pub fn jobs(recipes: &[String], flags: &Overrides, seeds: u64, out: &Path) -> Re
             let mut job = job(name, config, out);
             if let Some(before) = &job.config.train.after {
                 let mut config = prepared(before, flags, n)?;
-                if config.train.after.is_some() {
-                    return Err(Error::usage(format!(
-                        "{name} comes after {before}, which comes after another recipe: only two stages can be told"
-                    )));
-                }
+                stands_alone("after", before, &config, "--init")?;
                 // The network of both stages is the second one's, but for its classifier.
                 config.model.model.clone_from(&job.config.model.model);
                 config.model.norm = job.config.model.norm;
                 config.model.nbn_layers.clone_from(&job.config.model.nbn_layers);
                 let before = self::job(before, config, out);
                 job.first = Some(before.folder.clone());
-                if first.iter().all(|j| j.folder != before.folder) {
-                    first.push(before);
-                }
+                once(&mut first, before);
+            }
+            if let Some(teacher) = teacher_job(&job, flags, n, out)? {
+                job.teacher = Some(teacher.folder.clone());
+                once(&mut first, teacher);
+            }
+            if job.waits() {
                 second.push(job);
-            } else if first.iter().all(|j| j.folder != job.folder) {
-                first.push(job);
+            } else {
+                once(&mut first, job);
             }
         }
     }
@@ -74,29 +83,64 @@ pub fn jobs(recipes: &[String], flags: &Overrides, seeds: u64, out: &Path) -> Re
     Ok(first)
 }
 
+/// Adds a job unless its folder is another's already.
+fn once(jobs: &mut Vec<Job>, job: Job) {
+    if jobs.iter().all(|j| j.folder != job.folder) {
+        jobs.push(job);
+    }
+}
+
+/// The run of the teacher that `job` names; one of another network than the learner's has a folder of its own.
+fn teacher_job(job: &Job, flags: &Overrides, n: u64, out: &Path) -> Result<Option<Job>> {
+    let cfg = &job.config.teacher;
+    let Some(name) = cfg.teacher.as_ref().filter(|_| cfg.teacher_from.is_none()) else {
+        return Ok(None);
+    };
+    let mut config = prepared(name, flags, n)?;
+    stands_alone("teacher", name, &config, "--teacher-from")?;
+    let model = cfg.teacher_model.as_ref().filter(|m| **m != config.model.model);
+    let folder = match model {
+        Some(model) => {
+            config.model.model.clone_from(model);
+            format!("{}-{model}", name.trim_end_matches(".toml"))
+        }
+        None => name.clone(),
+    };
+    Ok(Some(self::job(&folder, config, out)))
+}
+
 fn job(name: &str, config: Config, out: &Path) -> Job {
     // A recipe's file may lie anywhere: its name without the ending is the folder's.
     let folder = name.trim_end_matches(".toml").trim_start_matches(['.', '/']);
     let seed = config.train.seed;
     let folder = out.join(folder).join(format!("seed-{seed}"));
-    Job { recipe: name.into(), seed, folder, config, first: None }
+    Job { recipe: name.into(), seed, folder, config, first: None, teacher: None }
 }
 
 /// A recipe with the flags over it. `--epochs` is the length of a one-stage run; a second stage, whose
-/// length is its own, becomes shorter or longer in the same proportion as its first stage.
+/// length is its own, becomes shorter or longer in the same proportion as its first stage. Milestones and
+/// warm-up that a recipe counts in epochs follow.
 fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
     let mut config = recipes::load(name)?;
     let usual = match &config.train.after {
         Some(before) => recipes::load(before)?.train.epochs,
         None => config.train.epochs,
     };
-    let (own, steps) = (config.train.epochs, config.schedule.milestones.clone());
+    let (own, plan) = (config.train.epochs, config.schedule.clone());
     config.apply(flags)?;
     config.train.seed += n;
-    if flags.epochs.is_some() && config.train.after.is_some() {
+    if flags.epochs.is_some() {
         let share = config.train.epochs as f64 / usual as f64;
-        let scaled = |epochs: usize| ((epochs as f64 * share).round() as usize).max(1);
-        config.train.epochs = scaled(own);
+        let nearest = |epochs: usize| (epochs as f64 * share).round() as usize;
+        let scaled = |epochs: usize| nearest(epochs).max(1);
+        if config.train.after.is_some() {
+            config.train.epochs = scaled(own);
+        }
+        if flags.warmup_epochs.is_none() {
+            config.schedule.warmup_epochs = plan.warmup_epochs.map(nearest);
+        }
+        let steps = plan.milestones.filter(|_| flags.milestones.is_none());
+        let kept = config.schedule.milestones.take();
         config.schedule.milestones = steps.map(|list| {
             // Milestones must rise, however short the run.
             let mut last = 0;
@@ -107,12 +151,13 @@ fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
                 })
                 .collect()
         });
+        config.schedule.milestones = config.schedule.milestones.or(kept);
     }
     Ok(config)
 }
 
 /// Settings whose change is no difference of method.
-const INDIFFERENT: [&str; 9] = [
+const INDIFFERENT: [&str; 11] = [
     "data",
     "seed",
     "device",
@@ -120,6 +165,8 @@ const INDIFFERENT: [&str; 9] = [
     "eval_every",
     "init",
     "after_epochs",
+    "teacher_from",
+    "teacher_epochs",
     "skip_bad",
     "max_steps",
 ];
@@ -162,7 +209,7 @@ pub fn run_all(
     let mut failures = Vec::new();
     for stage in [false, true] {
         let queue: Mutex<VecDeque<&Job>> =
-            Mutex::new(jobs.iter().filter(|j| j.first.is_some() == stage).collect());
+            Mutex::new(jobs.iter().filter(|j| j.waits() == stage).collect());
         let next = || queue.lock().ok().and_then(|mut q| q.pop_front());
         let found = std::thread::scope(|scope| {
             let workers: Vec<_> = devices
@@ -200,13 +247,17 @@ pub fn run_all(
 
 /// Runs a job in a process of its own, unless it is finished.
 fn run(job: &Job, device: Option<&str>) -> Result<&'static str> {
-    let config = match &job.first {
-        Some(first) if !stages::last_checkpoint(first).exists() => {
-            return Err(Error::Failure("its first stage is not there".into()));
+    let mut config = job.config.clone();
+    for (what, folder) in [("first stage", &job.first), ("teacher", &job.teacher)] {
+        let Some(folder) = folder else { continue };
+        if !stages::last_checkpoint(folder).exists() {
+            return Err(Error::Failure(format!("its {what} is not there")));
         }
-        Some(first) => stages::from_checkpoint(&job.config, first),
-        None => job.config.clone(),
-    };
+        config = match what {
+            "teacher" => stages::taught_from(&config, folder),
+            _ => stages::from_checkpoint(&config, folder),
+        };
+    }
     let resume = match stages::state(&config, &job.folder)? {
         State::Finished => return Ok("was there"),
         State::Begun => true,

@@ -24,8 +24,8 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, ClassWeights, ContrastKind, FrozenNorms, Head, MixKind, Norm, PolicyKind,
-    Post, Sampler, ScheduleKind, StartHead, Trained, WeightNorm,
+    Augment, BiasStart, Branches, ClassWeights, Combine, ContrastKind, Distill, FrozenNorms, Head,
+    MixKind, Norm, PolicyKind, Post, Sampler, ScheduleKind, StartHead, Trained, WeightNorm,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -219,8 +219,12 @@ recipe! {
         head: Head = Head::Linear, of Head::NAMES;
         /// The cosine head's factor s
         head_scale: f64 = 30.0, in 1e-3..1e4;
-        /// Branches with a classifier each, whose logits are averaged (RIDE)
+        /// Branches with a classifier each (RIDE, TLC)
         experts: usize = 1, in 1.0..9.0;
+        /// What each of them has of its own
+        branches: Branches = Branches::Late, of Branches::NAMES;
+        /// How their logits become one
+        combine: Combine = Combine::Mean, of Combine::NAMES;
         /// A change to the classifier or the statistics after training
         post: Post = Post::None, of Post::NAMES;
         /// Its tau
@@ -252,6 +256,12 @@ recipe! {
         temperature: f64 = 0.1, in 0.03..1e3;
         /// Numbers of a feature in it
         projected: usize = 128, in 1.0..65536.0;
+        /// Factor, at the end of the run, that holds down evidence for wrong classes (TLC); 0: none
+        evidence: f64 = 0.0, in 0.0..1e3;
+        /// Factor of an expert's squared logits of classes it does not answer for (ACE)
+        suppress: f64 = 0.0, in 0.0..1e3;
+        /// Share of the batch's largest weight from which an expert learns from a sample (TLC)
+        engage: f64 = 0.0, in 0.0..1.0;
         /// Share of the epochs after which the weights hold (DRW); 0: from the start
         reweight_from: f64 = 0.0, in 0.0..1.0;
         /// Logit adjustment: tau * log(class share) is added to the logits; 0 turns it off
@@ -317,6 +327,27 @@ recipe! {
         drop_last: bool = false;
         /// Evaluate every so many epochs, and after the last
         eval_every: usize = 1, in POSITIVE;
+    }
+    /// `[teacher]`: a trained network beside the one that learns, and what is learned from it.
+    "teacher" teacher: TeacherCfg {
+        /// Recipe to train first, whose network teaches
+        teacher: Option<String> = None;
+        /// Epochs of that recipe; unset: its own
+        teacher_epochs: Option<usize> = None, in POSITIVE;
+        /// The teacher's network; unset: the learner's
+        teacher_model: Option<String> = None, of MODELS;
+        /// Checkpoint of a teacher that is trained already
+        teacher_from: Option<PathBuf> = None;
+        /// What is learned from its logits
+        distill: Distill = Distill::None, of Distill::NAMES;
+        /// Factor of the divergence from the teacher (kd)
+        distill_weight: f64 = 1.0, in 0.0..1e6;
+        /// Temperature of both (kd)
+        distill_temperature: f64 = 4.0, in 1e-2..1e3;
+        /// gamma of the samples' weights (xerm)
+        xerm_gamma: f64 = 1.5, in 1e-2..1e2;
+        /// Factor of the distance between both networks' attention maps; 0: none
+        attention: f64 = 0.0, in 0.0..1e9;
     }
 }
 

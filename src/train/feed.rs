@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     config: Config,
     pool: Pool,
     mixing: Mixing,

@@ -215,7 +215,7 @@ pub fn layers(affines: &[AffineOf], first: &[Named]) -> Vec<LayerInside> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{self, Builder, NormKind, NormLayers, Norms, Spec};
+    use crate::nn::{self, Builder, Experts, NormKind, NormLayers, Norms, Spec};
 
     #[test]
     fn spreads_by_hand() {
@@ -243,7 +243,7 @@ mod tests {
             model: "small",
             classes: 2,
             head: nn::Head::Linear,
-            experts: 1,
+            experts: Experts::ONE,
             norms,
             projected: 0,
         };

@@ -46,6 +46,8 @@ impl Live {
             (train.init.is_some(), "starts from a checkpoint (init)"),
             (train.after.is_some(), "has two stages (after)"),
             (config.optim.max_norm.is_some(), "caps the classifier's rows (max_norm)"),
+            (config.teacher.teacher.is_some(), "has a teacher"),
+            (config.teacher.teacher_from.is_some(), "has a teacher"),
             (config.input.sampler == Sampler::Smote, "draws between features (smote)"),
             (config.model.post != Post::None, "edits the classifier afterwards (post)"),
         ] {
@@ -55,7 +57,7 @@ impl Live {
         }
         let feed = Feed::new(config, &splits.train)?;
         Ok(Live {
-            session: parts::session(gpu, config, &About::new(config, splits), splits)?,
+            session: Session::of(gpu, config, &About::new(config, splits))?,
             train: DeviceSet::with_room(gpu, &splits.train, feed.longest())?,
             test: DeviceSet::upload(gpu, &splits.test)?,
             gpu: gpu.clone(),

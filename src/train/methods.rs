@@ -27,6 +27,8 @@ type Row = (&'static str, &'static str, &'static str, u16, &'static str);
 
 const KANG: &str = "Kang et al., Decoupling Representation and Classifier, ICLR";
 const CUI: &str = "Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR";
+const LI: &str = "Li et al., Trustworthy Long-Tailed Classification (TLC), CVPR";
+const ACE: &str = "Cai et al., Ally Complementary Experts (ACE), ICCV";
 const CAO: &str = "Cao et al., LDAM, NeurIPS";
 
 /// kind, setting, paper, year (0: none), equation
@@ -226,6 +228,70 @@ const ROWS: &[Row] = &[
         2022,
         "weight balancing: |W_j| <= min + t (max - min) of the start",
     ),
+    (
+        "experts",
+        "branches = \"whole\"",
+        LI,
+        2022,
+        "every stage is an expert's own, at full width; the stem is shared",
+    ),
+    (
+        "experts",
+        "combine = \"evidence\"",
+        LI,
+        2022,
+        "z = sum_e z_e softmax_e(w_e/0.2), w_{e+1} = w_e u_e/(1 - conflict), u = C/sum(e^z + 1)",
+    ),
+    (
+        "experts",
+        "evidence = 0.015",
+        LI,
+        2022,
+        "+ l t KL(Dir(a) || Dir(1)), a_j = e^z_j + 1 but 1 at the label, t the share of the run",
+    ),
+    (
+        "experts",
+        "combine = \"groups\"",
+        ACE,
+        2021,
+        "expert e knows the rarest (E-e+1)/E of the classes; z_j a mean of |W_1|^2/|W_e|^2 z_ej (in part recalled)",
+    ),
+    (
+        "experts",
+        "suppress = 1.0",
+        ACE,
+        2021,
+        "+ l mean z_ej^2 over classes j that expert e does not know (in part recalled)",
+    ),
+    ("experts", "engage = 0.54", LI, 2022, "expert e learns from samples with w_e > tau max w_e"),
+    (
+        "teacher",
+        "teacher = \"RECIPE\"",
+        "",
+        0,
+        "that recipe's network, frozen, sees the same images",
+    ),
+    (
+        "teacher",
+        "distill = \"kd\"",
+        "Hinton et al., arXiv",
+        2015,
+        "L + w T^2 KL(softmax(t/T) || softmax(z/T)), t the teacher's logits",
+    ),
+    (
+        "teacher",
+        "distill = \"xerm\"",
+        "Zhu et al., AAAI",
+        2022,
+        "w H(softmax b, p) + (1-w) CE, b = t - log pi, w = CE(b)^g/(CE(t)^g + CE(b)^g)",
+    ),
+    (
+        "teacher",
+        "attention = 1000.0",
+        "Zagoruyko and Komodakis, ICLR",
+        2017,
+        "+ a sum over stages of mean (Q_z - Q_t)^2, Q = mean_c A^2 scaled to length 1",
+    ),
     ("post", "post = \"tau-norm\"", KANG, 2020, "W_j / |W_j|^tau, b = 0"),
     ("post", "post = \"ncm\"", KANG, 2020, "the nearest class mean of features"),
     (
@@ -270,15 +336,7 @@ const OPEN: &[Row] = &[
         2022,
         "needs a projection after each step",
     ),
-    (
-        "experts",
-        "RIDE's router and distillation",
-        "Wang et al., ICLR",
-        2021,
-        "its second stage is not built",
-    ),
-    ("experts", "ACE, TLC", "", 0, "ACE's form is recalled only; TLC needs lgamma and digamma"),
-    ("experts", "xERM, attention transfer", "", 0, "need a frozen teacher beside the network"),
+    ("experts", "RIDE's router", "Wang et al., ICLR", 2021, "its second stage is not built"),
     (
         "contrastive",
         "PaCo, OLTR memory",

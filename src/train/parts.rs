@@ -1,37 +1,14 @@
 //! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler; and the session
 //! made of them.
 
-use super::about::About;
-use super::config::{ClassWeights, Config, ContrastKind, FrozenNorms, Head, Sampler, Trained};
-use super::policy;
-use super::session::Session;
-use crate::data::Splits;
+use super::config::{
+    ClassWeights, Combine, Config, ContrastKind, Distill, FrozenNorms, Head, Sampler, Trained,
+};
 use crate::data::sampler::Rule;
-use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::loss::contrast::{Contrast, VIEWS};
-use crate::loss::{ObjectiveSpec, Weights};
+use crate::loss::{Distillation, Evidence, ObjectiveSpec, Teaching, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
-use std::rc::Rc;
-
-/// The network of `about` with everything by which `config` trains it on `splits`.
-///
-/// # Errors
-/// A pattern of layers that is empty, or no memory.
-pub fn session(gpu: &Rc<Gpu>, config: &Config, about: &About, splits: &Splits) -> Result<Session> {
-    let (loss, sgd) = (objective(config, &splits.counts), optimizer(config));
-    let spec = about.spec(config.model.nbn_bias_start)?;
-    let mut session = Session::new(gpu, &spec, &loss, sgd, config.train.seed)?;
-    session.mix = config.input.mix;
-    session.contrast = contrast(config);
-    session.between = config.input.sampler == Sampler::Smote;
-    session.cutout = config.input.cutout;
-    let [_, h, w] = splits.train.shape;
-    session.policy = policy::policy(gpu, &config.input, [h, w])?;
-    session.backbone = backbone(config);
-    Ok(session)
-}
 
 /// What is minimised, for classes with these training counts.
 pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
@@ -54,6 +31,10 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         },
         diversity: if config.model.experts > 1 { loss.diversity } else { 0.0 },
         diversity_spread: loss.diversity_spread,
+        teaching: teaching(config),
+        evidence: (config.model.combine == Combine::Evidence)
+            .then_some(Evidence { rate: loss.evidence, engage: loss.engage }),
+        suppress: (config.model.combine == Combine::Groups).then_some(loss.suppress),
     }
 }
 
@@ -75,6 +56,19 @@ pub fn projected(config: &Config) -> usize {
 /// Views of an image in a batch.
 pub fn views(config: &Config) -> usize {
     contrast(config).map_or(1, |_| VIEWS)
+}
+
+/// What is learned from a teacher.
+pub fn teaching(config: &Config) -> Teaching {
+    let cfg = &config.teacher;
+    let logits = match cfg.distill {
+        Distill::None => Distillation::None,
+        Distill::Kd => {
+            Distillation::Kd { weight: cfg.distill_weight, temperature: cfg.distill_temperature }
+        }
+        Distill::Xerm => Distillation::Xerm { gamma: cfg.xerm_gamma },
+    };
+    Teaching { logits, attention: cfg.attention }
 }
 
 /// The optimizer.

@@ -1,8 +1,11 @@
 //! A network on the device with its plans: one for each batch size of training and of evaluation,
 //! all in one workspace.
 
-use super::config::MixKind;
+use super::about::About;
+use super::config::{Config, MixKind, Sampler};
 use super::device_set::DeviceSet;
+use super::teacher::Teacher;
+use super::{parts, policy};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
@@ -48,6 +51,8 @@ pub struct Session {
     pub policy: Option<Policy>,
     /// The batch norms below the classifier in training.
     pub backbone: Mode,
+    /// The network that it learns from.
+    pub teacher: Option<Teacher>,
     workspace: Workspace,
     plans: HashMap<Key, Plan>,
     /// Do ReLU and residual sums in batch norm's pass.
@@ -78,6 +83,7 @@ impl Session {
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
+            teacher: None,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
             model,
@@ -86,6 +92,24 @@ impl Session {
             plans: HashMap::new(),
             fuse: true,
         })
+    }
+
+    /// The network of `about` as the recipe trains it, without its teacher.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn of(gpu: &Rc<Gpu>, config: &Config, about: &About) -> Result<Self> {
+        let (loss, sgd) = (parts::objective(config, &about.counts), parts::optimizer(config));
+        let spec = about.spec(config.model.nbn_bias_start)?;
+        let mut session = Session::new(gpu, &spec, &loss, sgd, config.train.seed)?;
+        session.mix = config.input.mix;
+        session.contrast = parts::contrast(config);
+        session.between = config.input.sampler == Sampler::Smote;
+        session.cutout = config.input.cutout;
+        let [_, h, w] = about.shape;
+        session.policy = policy::policy(gpu, &config.input, [h, w])?;
+        session.backbone = parts::backbone(config);
+        Ok(session)
     }
 
     /// The plan of a training step on `n` images of `set`, whose predictions it notes. Made at first
@@ -110,33 +134,37 @@ impl Session {
                 }
             };
             let images = mixed.as_ref().map_or(&x, |m| &m.x);
-            let mut features = self.model.each_features(&scope, images)?;
-            if self.between {
-                let [others, _] = self.images(set, n, augment, 1)?;
-                for (f, other) in
-                    features.iter_mut().zip(self.model.each_features(&scope, &others)?)
-                {
-                    *f = ops::between(f, &other)?;
+            let others = match self.between {
+                true => {
+                    let [others, _] = self.images(set, n, augment, 1)?;
+                    Some(self.model.each_features(&scope, &others)?)
                 }
-            }
-            let each = self.model.classify(&scope, &features)?;
-            let loss = match (&mixed, &self.contrast) {
-                (Some(m), _) => self.objective.of_mixed(&each, [&labels, &m.labels], &m.share)?,
-                (None, None) => self.objective.of_all(&each, &labels)?,
+                false => None,
+            };
+            let pass = self.model.pass_through(&scope, images, |e, own| match &others {
+                Some(others) => ops::between(&own, &others[e]),
+                None => Ok(own),
+            })?;
+            let each = &pass.logits;
+            let mut loss = match (&mixed, &self.contrast) {
+                (Some(m), _) => self.objective.of_mixed(each, [&labels, &m.labels], &m.share)?,
+                (None, None) => self.objective.of_all(each, &labels)?,
                 (None, Some(contrast)) => {
                     let images = n / VIEWS;
                     let first = |x: &Tensor| ops::rows(x, 0, images);
                     let own: Vec<Tensor> = each.iter().map(first).collect::<Result<_>>()?;
                     let usual = self.objective.of_all(&own, &first(&labels)?)?;
-                    let [z, prototypes] = self.model.project(&scope, &features[0])?;
+                    let [z, prototypes] = self.model.project(&scope, &pass.features[0])?;
                     let others = |x: &Tensor| ops::rows(x, images, n - images);
                     contrast.with(&usual, &others(&z)?, &others(&labels)?, &prototypes)?
                 }
             };
-            let logits = ops::mean_of(&each)?;
+            if let Some(teacher) = &self.teacher {
+                loss = self.objective.taught(loss, &labels, &pass, &teacher.pass(images)?)?;
+            }
             let mut work = Work::new();
             self.sgd.step(&mut work, &scope, &loss)?;
-            work.effect(predict(&self.gpu, &logits, set.predictions()));
+            work.effect(predict(&self.gpu, &pass.output, set.predictions()));
             self.plan(key, work)?;
         }
         self.plans.get(&key).ok_or_else(lost_plan)

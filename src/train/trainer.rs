@@ -17,6 +17,7 @@ use super::progress::{Mode as Display, Progress, say};
 use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
+use super::teacher::{META as TEACHER, Teacher};
 use super::{parts, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
@@ -128,7 +129,11 @@ impl<'a> Trainer<'a> {
         run: RunDir,
     ) -> Result<Self> {
         let about = About::new(config, &splits);
-        let session = parts::session(&gpu, config, &about, &splits)?;
+        let mut session = Session::of(&gpu, config, &about)?;
+        if let Some(from) = &config.teacher.teacher_from {
+            let attention = config.teacher.attention > 0.0;
+            session.teacher = Some(Teacher::load(&gpu, from, &about, attention)?);
+        }
         let epochs = config.train.epochs;
         let feed = Feed::new(config, &splits.train)?;
         let train = DeviceSet::with_room(&gpu, &splits.train, feed.longest())?;
@@ -194,6 +199,9 @@ impl<'a> Trainer<'a> {
         }
         let file = &latest.checkpoint;
         self.fingerprint.check(file.meta.get("data"), &latest.path)?;
+        if let Some(teacher) = &self.session.teacher {
+            teacher.check(file.meta.get(TEACHER), &latest.path)?;
+        }
         self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
         let position = file.meta.get("position").map(|p| serde_json::from_str(p));
         let Some(Ok(position)) = position else {
@@ -236,6 +244,7 @@ impl<'a> Trainer<'a> {
         let order = self.feed.begin(epoch, &self.train);
         let n = order.len();
         self.session.objective.weigh(parts::weighted(config, epoch));
+        self.session.objective.progress(epoch as f64 / config.train.epochs as f64);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
         let batch = self.feed.batch(epoch);
@@ -439,6 +448,9 @@ impl<'a> Trainer<'a> {
         file.meta.insert("about".into(), text(&self.about)?);
         file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
+        if let Some(teacher) = &self.session.teacher {
+            file.meta.insert(TEACHER.into(), teacher.fingerprint.clone());
+        }
         Ok(file)
     }
 

@@ -1,5 +1,7 @@
 //! The program as its user runs it: arguments in; exit code, stdout and stderr out.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use serde_json::Value;
 use std::process::{Command, Stdio};
 

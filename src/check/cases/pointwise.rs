@@ -1,6 +1,6 @@
 //! Elementwise ops, sums, and changes of shape.
 
-use super::{Case, constant, normal, positive, scaled, spiked};
+use super::{Case, Fill, InputSpec, constant, normal, positive, scaled, spiked};
 use serde_json::json;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -29,9 +29,10 @@ fn relu() -> Vec<Case> {
 fn unaries() -> Vec<Case> {
     let signed = ["abs", "exp", "gelu", "neg", "sigmoid", "softplus", "square", "tanh"];
     let mut found = Vec::new();
-    for op in ["log", "reciprocal", "sqrt"].into_iter().chain(signed) {
+    let rests = ["digamma_rest", "stirling_rest"];
+    for op in ["log", "reciprocal", "sqrt"].into_iter().chain(signed).chain(rests) {
         let input = |shape: &[usize]| match op {
-            "log" | "reciprocal" | "sqrt" => positive(shape),
+            "log" | "reciprocal" | "sqrt" | "digamma_rest" | "stirling_rest" => positive(shape),
             _ => normal(shape),
         };
         let case = |name: &str, x| Case::new(format!("{op}/{name}"), json!({}), [x]);
@@ -43,6 +44,11 @@ fn unaries() -> Vec<Case> {
             // 1e-6 of e^x or x² is what the exponent's own rounding makes
             "exp" => case("sd_20", scaled([40], 0.0, 20.0)),
             "log" | "sqrt" => case("huge", scaled([40], 1e9, 1e8)),
+            // Both sides of 4, where the series begins.
+            "digamma_rest" | "stirling_rest" => {
+                let fill = Fill::Uniform { low: 1.0, high: 9.0 };
+                case("to_9", InputSpec { shape: vec![4099], fill })
+            }
             "reciprocal" => case("huge", scaled([40], 1e3, 1e2)),
             _ => case("sd_20", scaled([40], 0.0, 20.0)),
         });
@@ -53,6 +59,11 @@ fn unaries() -> Vec<Case> {
             Case::new(format!("{op}/{name}"), json!({}), [spiked([11], 1.0, 3, v)]).forward_only()
         })
     }));
+    for op in rests {
+        let far =
+            |name: &str, mean| Case::new(format!("{op}/{name}"), json!({}), [constant([5], mean)]);
+        found.extend([far("one", 1.0), far("huge", 1e4), far("small", 0.01)]);
+    }
     found
 }
 

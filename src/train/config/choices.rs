@@ -211,3 +211,34 @@ choice! {
         Jitter = "jitter"
     }
 }
+choice! {
+    /// What is learned from a teacher's logits.
+    Distill {
+        /// Nothing.
+        None = "none",
+        /// Their distribution at a temperature, beside the loss (Hinton et al., 2015).
+        Kd = "kd",
+        /// Their distribution freed of the class shares, for samples that it explains worse (xERM, Zhu et al., 2022).
+        Xerm = "xerm"
+    }
+}
+choice! {
+    /// What each of several experts has of its own.
+    Branches {
+        /// The later two stages, at three quarters of their width (RIDE).
+        Late = "late",
+        /// All stages, at full width (TLC).
+        Whole = "whole"
+    }
+}
+choice! {
+    /// How several experts' logits become one.
+    Combine {
+        /// Their mean.
+        Mean = "mean",
+        /// Weighted by the evidence of the experts before (TLC).
+        Evidence = "evidence",
+        /// Each class's by the experts that answer for it (ACE).
+        Groups = "groups"
+    }
+}

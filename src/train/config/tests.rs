@@ -56,6 +56,13 @@ fn full() -> Config {
     let train = TrainCfg { max_steps: Some(5), log_steps: Some(1), ..config.train };
     let train = TrainCfg { after: Some("cifar10-lt/ce".into()), after_epochs: Some(2), ..train };
     config.train = TrainCfg { init: Some("i".into()), device: Some("0".into()), ..train };
+    config.teacher = TeacherCfg {
+        teacher: Some("cifar10-lt/ce".into()),
+        teacher_epochs: Some(2),
+        teacher_model: Some("resnet56".into()),
+        teacher_from: Some("t".into()),
+        ..config.teacher
+    };
     config
 }
 

@@ -1,8 +1,8 @@
 //! The check of a whole recipe: every value, then the values against each other.
 
 use super::{
-    ClassWeights, Config, FrozenNorms, Head, KEYS, MixKind, NbnLayers, PolicyKind, Post, Sampler,
-    StartHead, Trained,
+    Branches, ClassWeights, Combine, Config, Distill, FrozenNorms, Head, KEYS, MixKind, NbnLayers,
+    PolicyKind, Post, Sampler, StartHead, Trained,
 };
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
@@ -32,6 +32,7 @@ impl Config {
         self.validate_stages()?;
         self.validate_norms()?;
         self.validate_features()?;
+        self.validate_teacher()?;
         self.schedule.validate(self.train.epochs)
     }
 
@@ -115,11 +116,50 @@ impl Config {
         if !alone && (edits || self.optim.max_norm.is_some()) {
             return wrong("post and max_norm know one classifier: leave --experts out".into());
         }
+        if alone && (self.model.branches != Branches::Late || self.model.combine != Combine::Mean) {
+            return wrong("branches and combine are about several experts: give --experts".into());
+        }
+        self.validate_evidence()?;
         let deferred = cfg.class_weights == ClassWeights::None && cfg.diversity_spread == 0.0;
         if cfg.reweight_from > 0.0 && deferred {
             return wrong(
                 "reweight_from defers class weights, but there are none: give --class-weights"
                     .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Evidence is e^z: of a cosine head's bounded logits.
+    fn validate_evidence(&self) -> Result<()> {
+        let wrong = |text: &str| Err(Error::usage(text));
+        let (model, loss) = (&self.model, &self.loss);
+        let evidence = model.combine == Combine::Evidence;
+        if evidence && (model.head != Head::Cosine || model.head_scale > 60.0) {
+            return wrong(
+                "combine evidence takes logits as exponents: give --head cosine, --head-scale 60 at most",
+            );
+        }
+        if !evidence && (loss.evidence != 0.0 || loss.engage != 0.0) {
+            return wrong(
+                "evidence and engage need the experts' evidence: give --combine evidence",
+            );
+        }
+        let groups = model.combine == Combine::Groups;
+        if !groups && loss.suppress != 0.0 {
+            return wrong("suppress is about experts for groups of classes: give --combine groups");
+        }
+        if groups && loss.diversity != 0.0 {
+            return wrong("experts for groups of classes differ by them: leave diversity out");
+        }
+        if groups && (self.input.mix != MixKind::None || loss.label_smoothing != 0.0) {
+            return wrong(
+                "combine groups knows one label a sample: leave mix and label_smoothing out",
+            );
+        }
+        if evidence && (self.input.mix != MixKind::None || loss.label_smoothing != 0.0) {
+            return wrong(
+                "combine evidence knows one label a sample: leave mix and label_smoothing out",
             );
         }
         Ok(())
@@ -219,5 +259,66 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    fn validate_teacher(&self) -> Result<()> {
+        let wrong = |text: String| Err(Error::usage(text));
+        let cfg = &self.teacher;
+        let learns = cfg.distill != Distill::None || cfg.attention > 0.0;
+        let there = cfg.teacher.is_some() || cfg.teacher_from.is_some();
+        if learns && !there {
+            return wrong(
+                "distill and attention learn from a teacher: give --teacher RECIPE or --teacher-from CHECKPOINT"
+                    .into(),
+            );
+        }
+        if there && !learns {
+            return wrong(
+                "a teacher is given, but nothing is learned from it: give --distill or --attention"
+                    .into(),
+            );
+        }
+        for (key, set) in [
+            ("teacher_epochs", cfg.teacher_epochs.is_some()),
+            ("teacher_model", cfg.teacher_model.is_some()),
+        ] {
+            if set && cfg.teacher.is_none() {
+                return wrong(format!("{key} is about the recipe that --teacher names"));
+            }
+        }
+        if let Some(path) = cfg.teacher_from.as_ref().filter(|p| !p.is_file()) {
+            return wrong(format!("{}: no such checkpoint (--teacher-from)", path.display()));
+        }
+        if cfg.attention > 0.0 && self.model.experts > 1 {
+            return wrong("attention compares one network's maps: leave --experts out".into());
+        }
+        if learns && self.optim.train_only != Trained::All {
+            return wrong(
+                "a teacher is for a network that learns as a whole: leave --train-only out".into(),
+            );
+        }
+        if cfg.distill == Distill::Xerm {
+            return self.validate_xerm();
+        }
+        Ok(())
+    }
+
+    /// xERM's loss is a cross-entropy of its own, which knows one label a sample.
+    fn validate_xerm(&self) -> Result<()> {
+        let loss = &self.loss;
+        let others = [
+            ("loss", loss.loss != "ce"),
+            ("label_smoothing", loss.label_smoothing != 0.0),
+            ("class_weights", loss.class_weights != ClassWeights::None),
+            ("logit_adjust", loss.logit_adjust != 0.0),
+            ("diversity", loss.diversity != 0.0),
+            ("mix", self.input.mix != MixKind::None),
+        ];
+        match others.iter().find(|(_, set)| *set) {
+            Some((key, _)) => Err(Error::usage(format!(
+                "distill xerm replaces the loss by a cross-entropy against the label and the teacher: leave {key} out"
+            ))),
+            None => Ok(()),
+        }
     }
 }
