@@ -217,6 +217,10 @@ fn bindings(exercise: &Exercise, file: &str, compiled: &Compiled) -> Result<()> 
         let access = if i < exercise.inputs.len() { "read" } else { "read_write" };
         format!("`@group(0) @binding({i}) var<storage, {access}> {name}: array<…>;`")
     };
+    let groups = compiled.module.global_variables.iter().filter_map(|(_, v)| v.binding);
+    if let Some(other) = groups.into_iter().find(|b| b.group != 0) {
+        return wrong(format!("binding {} must be in group 0, not {}", other.binding, other.group));
+    }
     for (i, name) in names.enumerate() {
         let found: Vec<_> = compiled.bindings.iter().filter(|b| b.index as usize == i).collect();
         let access = match found[..] {
@@ -236,10 +240,6 @@ fn bindings(exercise: &Exercise, file: &str, compiled: &Compiled) -> Result<()> 
     if let Some(b) = compiled.bindings.iter().find(|b| b.index as usize >= count) {
         let (index, name) = (b.index, &b.name);
         return wrong(format!("binding {index} (`{name}`) is too many: there are {count}, from 0"));
-    }
-    let groups = compiled.module.global_variables.iter().filter_map(|(_, v)| v.binding);
-    if let Some(other) = groups.into_iter().find(|b| b.group != 0) {
-        return wrong(format!("binding {} must be in group 0, not {}", other.binding, other.group));
     }
     Ok(())
 }
