@@ -5,6 +5,8 @@
 //!
 //! The settings are listed once, in the `recipe!` table below: name, type, default, choices,
 //! range and help. The structs, the flags, the file's keys and its comments all come from it.
+//!
+//! Longer than other files: the table of all settings stands in one piece.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
