@@ -63,6 +63,22 @@ fn a_run_in_memory_takes_the_steps_of_train_to_the_bit() -> Result<()> {
 }
 
 #[test]
+fn what_changes_with_the_epoch_changes_in_memory_too() -> Result<()> {
+    let out = folder();
+    let flags = ["--experts", "2", "--branches", "whole", "--combine", "evidence"];
+    let more = ["--head", "cosine", "--evidence", "0.5", "--max-steps", "32"];
+    let events = train(&[&SHORT[..], &flags, &more].concat(), out.path());
+    let recipe = "max_steps = 32\n[model]\nexperts = 2\nbranches = \"whole\"\n\
+                  combine = \"evidence\"\nhead = \"cosine\"\n[loss]\nevidence = 0.5\n";
+    let mut live = live(&common::gpu(), recipe)?;
+    let (losses, _) = pollster::block_on(through(&mut live))?;
+    let steps = events.iter().filter(|e| e["event"] == "step");
+    let steps: Vec<f32> = steps.map(|e| e["loss"].as_f64().expect("a loss") as f32).collect();
+    assert_eq!(losses, steps);
+    Ok(())
+}
+
+#[test]
 fn a_loss_that_is_not_finite_ends_a_run_in_memory_in_words() -> Result<()> {
     let mut live = live(&common::gpu(), "[optim]\nlr = 1e30\n")?;
     match pollster::block_on(through(&mut live)) {

@@ -6,15 +6,17 @@ mod common;
 mod golden;
 
 use common::gpu;
-use evenkeel::gpu::StepUniform;
+use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::graph::{Plan, Work, Workspace, grad};
 use evenkeel::loss::{Evidence, LOSSES, Objective, ObjectiveSpec, Weights};
 use evenkeel::nn::{evidence, groups};
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
+use evenkeel::train::checkpoint::Checkpoint;
 use golden::{close, computed, floats, labels, meta, open};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 fn folder() -> PathBuf {
     golden::folder().join("losses")
@@ -70,6 +72,35 @@ fn every_loss_has_pytorchs_value_and_gradient() {
     }
 }
 
+/// The tensors `name.0` to `name.2` of a file.
+fn three(gpu: &Rc<Gpu>, file: &Checkpoint, name: &str, shape: [usize; 2]) -> Vec<Tensor> {
+    let one = |e: usize| Tensor::new(gpu, &floats(file, &format!("{name}.{e}")), shape);
+    (0..3).map(|e| one(e).expect("a tensor")).collect()
+}
+
+/// The loss of three experts and its gradients of their logits.
+struct Experts<'a> {
+    gpu: &'a Rc<Gpu>,
+    wanted: Vec<Tensor>,
+}
+
+impl<'a> Experts<'a> {
+    fn of(gpu: &'a Rc<Gpu>, loss: &Tensor, each: &[Tensor]) -> Self {
+        let gradients = grad(loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+        let gradients = gradients.into_iter().map(|g| g.expect("a gradient"));
+        Experts { gpu, wanted: std::iter::once(loss.clone()).chain(gradients).collect() }
+    }
+
+    /// Fails where they are not the file's `kind_loss` and `kind_gradient.0` to `.2`.
+    fn same_as(&self, file: &Checkpoint, kind: &str) {
+        let found = computed(self.gpu, &self.wanted.iter().collect::<Vec<_>>(), [0; 2]);
+        close(kind, &found[0], &floats(file, &format!("{kind}_loss")));
+        for e in 0..3 {
+            close(kind, &found[1 + e], &floats(file, &format!("{kind}_gradient.{e}")));
+        }
+    }
+}
+
 #[test]
 fn several_experts_have_pytorchs_diversity() {
     let gpu = gpu();
@@ -84,22 +115,12 @@ fn several_experts_have_pytorchs_diversity() {
         ..ObjectiveSpec::default()
     };
     let objective = Objective::new(&gpu, &spec).expect("an objective");
-    let shape = [labels.len(), spec.counts.len()];
-    let each: Vec<Tensor> = (0..3)
-        .map(|e| Tensor::new(&gpu, &floats(&file, &format!("logits.{e}")), shape).expect("logits"))
-        .collect();
+    let each = three(&gpu, &file, "logits", [labels.len(), spec.counts.len()]);
     let loss = objective.of_all(&each, &y).expect("a loss");
-    let refs: Vec<&Tensor> = each.iter().collect();
-    let gradients = grad(&loss, &refs).expect("gradients");
+    let experts = Experts::of(&gpu, &loss, &each);
     for (kind, on) in [("even", false), ("spread", true)] {
         objective.weigh(on);
-        let mut wanted = vec![&loss];
-        wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
-        let found = computed(&gpu, &wanted, [0; 2]);
-        close(kind, &found[0], &floats(&file, &format!("{kind}_loss")));
-        for e in 0..3 {
-            close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
-        }
+        experts.same_as(&file, kind);
     }
 }
 
@@ -118,10 +139,7 @@ fn experts_learn_by_evidence_as_in_pytorch() {
         ..ObjectiveSpec::default()
     };
     let objective = Objective::new(&gpu, &spec).expect("an objective");
-    let shape = [labels.len(), spec.counts.len()];
-    let each: Vec<Tensor> = (0..3)
-        .map(|e| Tensor::new(&gpu, &floats(&file, &format!("logits.{e}")), shape).expect("logits"))
-        .collect();
+    let each = three(&gpu, &file, "logits", [labels.len(), spec.counts.len()]);
     let weights = evidence::weights(&each).expect("weights");
     let output = evidence::combine(&each).expect("logits");
     let found = computed(&gpu, &[&weights[0], &weights[1], &weights[2], &output], [0; 2]);
@@ -133,16 +151,10 @@ fn experts_learn_by_evidence_as_in_pytorch() {
     let engaged: Vec<usize> = meta(&file, "engaged");
     assert!(engaged[0] == labels.len() && engaged[1] < engaged[0] && engaged[2] > 0);
     let loss = objective.of_all(&each, &y).expect("a loss");
-    let gradients = grad(&loss, &each.iter().collect::<Vec<_>>()).expect("gradients");
+    let experts = Experts::of(&gpu, &loss, &each);
     for (kind, share) in [("start", 0.0), ("half", 0.5)] {
         objective.progress(share);
-        let mut wanted = vec![&loss];
-        wanted.extend(gradients.iter().map(|g| g.as_ref().expect("a gradient")));
-        let found = computed(&gpu, &wanted, [0; 2]);
-        close(kind, &found[0], &floats(&file, &format!("{kind}_loss")));
-        for e in 0..3 {
-            close(kind, &found[1 + e], &floats(&file, &format!("{kind}_gradient.{e}")));
-        }
+        experts.same_as(&file, kind);
     }
 }
 
@@ -158,12 +170,8 @@ fn experts_for_groups_of_classes_learn_as_in_pytorch() {
         suppress: Some(meta(&file, "suppress")),
         ..ObjectiveSpec::default()
     };
-    let tensors = |name: &str, shape: [usize; 2]| -> Vec<Tensor> {
-        let one = |e: usize| Tensor::new(&gpu, &floats(&file, &format!("{name}.{e}")), shape);
-        (0..3).map(|e| one(e).expect("a tensor")).collect()
-    };
-    let each = tensors("logits", [labels.len(), spec.counts.len()]);
-    let weights = tensors("weight", [spec.counts.len(), 4]);
+    let each = three(&gpu, &file, "logits", [labels.len(), spec.counts.len()]);
+    let weights = three(&gpu, &file, "weight", [spec.counts.len(), 4]);
     let targets = groups::targets(&spec.counts, 3).expect("groups");
     let output = groups::combine(&each, &weights.iter().collect::<Vec<_>>(), &targets);
     let loss = Objective::new(&gpu, &spec).and_then(|o| o.of_all(&each, &y)).expect("a loss");

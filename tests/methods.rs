@@ -1,14 +1,15 @@
 //! The recipes that come along, each trained for an epoch on a few made-up images: what they freeze stays
 //! frozen, a broken-off run goes on to the same bits, and parts that contradict each other are refused.
 
-use evenkeel::train::checkpoint::{Checkpoint, TensorData};
+#[path = "common/trained.rs"]
+mod trained;
+
 use evenkeel::train::config::{Config, Overrides};
-use evenkeel::train::trainer::{Options, Outcome};
+use evenkeel::train::trainer::Outcome;
 use evenkeel::train::{recipes, stages};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tempfile::tempdir;
+use trained::{options, tensors};
 
 /// A recipe on 4 classes of 24 to 6 images, with the small network.
 fn tiny(name: &str) -> Config {
@@ -32,31 +33,8 @@ fn tiny(name: &str) -> Config {
     config
 }
 
-fn options(out: &Path, resume: bool) -> Options {
-    Options {
-        out: Some(out.to_path_buf()),
-        resume,
-        json: false,
-        quiet: true,
-        trace_nan: false,
-        lose_device_at: None,
-        stop: Arc::new(AtomicBool::new(false)),
-    }
-}
-
 fn train(config: &Config, out: &Path) -> Outcome {
     stages::run(config, &options(out, false)).expect("a run")
-}
-
-fn tensors(run: &Path) -> Vec<(String, Vec<f32>)> {
-    let file = Checkpoint::load(&stages::last_checkpoint(run)).expect("a checkpoint");
-    file.tensors
-        .into_iter()
-        .filter_map(|(name, _, data)| match data {
-            TensorData::F32(values) => Some((name, values)),
-            _ => None,
-        })
-        .collect()
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod command;
 mod common;
 #[path = "common/golden.rs"]
 mod golden;
+#[path = "common/trained.rs"]
+mod trained;
 
 use common::gpu;
 use evenkeel::graph::grad;
@@ -15,11 +17,11 @@ use evenkeel::ops;
 use evenkeel::tensor::Tensor;
 use evenkeel::train::checkpoint::{Checkpoint, TensorData};
 use evenkeel::train::config::{Config, Distill, MixKind, Overrides};
-use evenkeel::train::trainer::Options;
 use evenkeel::train::{compare, recipes, stages};
 use golden::{close, computed, floats, labels, meta, open};
 use std::path::Path;
 use tempfile::tempdir;
+use trained::{options, tensors};
 
 #[test]
 fn what_a_teacher_adds_is_pytorchs() {
@@ -96,29 +98,8 @@ fn flags(epochs: &str) -> Overrides {
     }
 }
 
-fn options(out: &Path, resume: bool) -> Options {
-    Options {
-        out: Some(out.to_path_buf()),
-        resume,
-        json: false,
-        quiet: true,
-        trace_nan: false,
-        lose_device_at: None,
-        stop: Default::default(),
-    }
-}
-
 fn bytes(run: &Path) -> Vec<u8> {
     std::fs::read(stages::last_checkpoint(run)).expect("a checkpoint")
-}
-
-fn tensors(run: &Path) -> Vec<(String, Vec<f32>)> {
-    let file = Checkpoint::load(&stages::last_checkpoint(run)).expect("a checkpoint");
-    let one = |(name, _, data): (String, Vec<usize>, TensorData)| match data {
-        TensorData::F32(values) => Some((name, values)),
-        _ => None,
-    };
-    file.tensors.into_iter().filter_map(one).collect()
 }
 
 #[test]

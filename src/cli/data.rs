@@ -3,6 +3,7 @@
 use crate::data::audit::{self, Audit, Training};
 use crate::data::stream::{How, Times, View};
 use crate::error::{Error, Result};
+use crate::train::metrics::Shot;
 use crate::train::progress::say;
 use serde_json::json;
 use std::path::PathBuf;
@@ -105,7 +106,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// Prints what was found.
 fn check(found: &Audit, as_json: bool) -> Result<()> {
-    let [many, medium, few] = found.shots();
+    let [many, medium, few] = shots(&found.counts);
     if as_json {
         say(format_args!(
             "{}",
@@ -157,6 +158,12 @@ fn check(found: &Audit, as_json: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Failure(format!("{}: {}", found.name, faults.join(", "))))
+}
+
+/// How many classes are many-, medium- and few-shot.
+fn shots(counts: &[usize]) -> [usize; 3] {
+    [Shot::Many, Shot::Medium, Shot::Few]
+        .map(|shot| counts.iter().filter(|n| Shot::of(**n) == shot).count())
 }
 
 /// Prints images a second of both, interleaved, and where the time of the stream went.
@@ -213,4 +220,15 @@ fn speed(training: &Training, how: How, rounds: u16, as_json: bool) -> Result<()
         say(format_args!("{skipped} images could not be read; `evenkeel data check` names them"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_counted_by_their_shots() {
+        assert_eq!(shots(&[9, 3]), [0, 0, 2]);
+        assert_eq!(shots(&[101, 100, 20, 19]), [1, 2, 1]);
+    }
 }

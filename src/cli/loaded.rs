@@ -98,9 +98,8 @@ impl Loaded {
 /// A file that is no checkpoint, or doesn't fit the network.
 pub fn load(path: &Path, gpu: &Rc<Gpu>, network: &Network) -> Result<Loaded> {
     let file = Checkpoint::load(path)?;
-    let mut about = match file.meta.get("about").map(|t| serde_json::from_str::<About>(t)) {
-        Some(Ok(about)) => about,
-        Some(Err(e)) => return Err(Error::data(path, format!("describes no network: {e}"))),
+    let mut about = match About::read(&file, path)? {
+        Some(about) => about,
         None => foreign(path, &file)?,
     };
     if let Some(model) = &network.model {

@@ -8,13 +8,12 @@ use super::files::{Listing, Part};
 use super::place::Place;
 use super::shards::{self, Packed};
 use super::stream::{How, Stream};
-use super::{folder, image_file, list, longtail};
+use super::{folder, image_file, list, longtail, parallel, survey};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A data set in numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,30 +41,9 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Training images in all.
-    pub fn training(&self) -> usize {
-        self.counts.iter().sum()
-    }
-
     /// Largest class over smallest.
     pub fn ratio(&self) -> f64 {
-        let most = self.counts.iter().max().copied().unwrap_or(0);
-        let least = self.counts.iter().min().copied().unwrap_or(0);
-        most as f64 / least.max(1) as f64
-    }
-
-    /// Classes with more than 100, 20 to 100, fewer than 20 training images.
-    pub fn shots(&self) -> [usize; 3] {
-        let mut shots = [0; 3];
-        for n in &self.counts {
-            let shot = match n {
-                101.. => 0,
-                20..=100 => 1,
-                _ => 2,
-            };
-            shots[shot] += 1;
-        }
-        shots
+        longtail::ratio(&self.counts)
     }
 }
 
@@ -107,7 +85,7 @@ struct Seen {
 pub fn audit(place: &Path, seed: u64) -> Result<Audit> {
     let (kind, listing) = listing(place, seed)?;
     let all: Vec<&Place> = parts(&listing).into_iter().flat_map(|(_, p)| &p.paths).collect();
-    let seen: Vec<Result<Seen>> = on_all_processors(&all, |place| {
+    let seen: Vec<Result<Seen>> = parallel::each(&all, |place| {
         let bytes = place.read()?;
         let image = image_file::decode(place.path(), &bytes)?;
         let mut hasher = DefaultHasher::new();
@@ -134,38 +112,11 @@ pub fn audit(place: &Path, seed: u64) -> Result<Audit> {
             }
         }
     }
-    sides.sort_unstable();
-    audit.sides = match (sides.first(), sides.get(sides.len() / 2), sides.last()) {
-        (Some(least), Some(median), Some(most)) => Some([*least, *median, *most]),
-        _ => None,
-    };
+    audit.sides = survey::spread(sides);
     audit.images = parts(&listing).map(|(name, p)| (name, p.labels.len())).to_vec();
     audit.counts = longtail::tally(&listing.train.labels, listing.classes.len());
     let Listing { name, classes, chosen, .. } = listing;
     Ok(Audit { name, classes, chosen, ..audit })
-}
-
-/// `work` on each item, in order.
-fn on_all_processors<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let share = || {
-        let mut done = Vec::new();
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(i) else { return done };
-            done.push((i, work(item)));
-        }
-    };
-    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(share)).collect();
-        let own = share();
-        own.into_iter()
-            .chain(others.into_iter().flat_map(|t| t.join().unwrap_or_default()))
-            .collect()
-    });
-    all.sort_by_key(|(i, _)| *i);
-    all.into_iter().map(|(_, r)| r).collect()
 }
 
 /// Packs the set at `place` into shards of about `shard_bytes` in the folder `out`.
@@ -216,7 +167,7 @@ impl Training {
     /// Reads and decodes them all, as fast as the library does, and forgets them; unreadable ones count
     /// as read.
     pub fn decode(&self) {
-        on_all_processors(&self.places, |place| {
+        parallel::each(&self.places, |place| {
             place.read().and_then(|bytes| image_file::decode(place.path(), &bytes)).is_ok()
         });
     }
@@ -262,7 +213,7 @@ mod tests {
         let found = audit(dir.path(), 0).unwrap();
         assert_eq!((found.kind, &found.counts[..]), ("folder", &[9, 3][..]));
         assert_eq!(found.images, [("train", 12), ("test", 4), ("val", 0)]);
-        assert_eq!((found.ratio(), found.shots()), (3.0, [0, 0, 2]));
+        assert_eq!(found.ratio(), 3.0);
         assert_eq!(found.sides, Some([12, 12, 12]));
         assert_eq!(found.broken.len(), 1, "{:?}", found.broken);
         assert!(found.broken[0].contains("1.png"));

@@ -117,6 +117,13 @@ pub(super) fn choose(labels: &[u32], classes: &[String], spec: &DataSpec) -> Res
     Ok(subset(labels, &keep, spec.subset, spec.subset_seed))
 }
 
+/// Largest class over smallest, an empty one counting as 1.
+pub fn ratio(counts: &[usize]) -> f64 {
+    let most = counts.iter().max().copied().unwrap_or(0);
+    let least = counts.iter().min().copied().unwrap_or(0);
+    most as f64 / least.max(1) as f64
+}
+
 /// How often each of `classes` labels occurs.
 pub(super) fn tally(labels: &[u32], classes: usize) -> Vec<usize> {
     let mut counts = vec![0; classes];

@@ -15,6 +15,7 @@ mod list;
 pub mod longtail;
 pub mod neighbours;
 pub mod one_sided;
+mod parallel;
 mod place;
 mod random;
 pub mod sampler;

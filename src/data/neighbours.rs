@@ -2,6 +2,8 @@
 //! exact. A candidate is given up as soon as its sum exceeds the worst distance still wanted, which changes
 //! nothing but the time.
 
+use super::parallel;
+
 /// Points of as many numbers each.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
@@ -45,18 +47,7 @@ impl<'a> Points<'a> {
 
     /// [`Points::nearest`] of each of `of`, by all of the machine's threads.
     pub fn nearest_of_each(&self, of: &[u32], candidates: &[u32], k: usize) -> Vec<Vec<u32>> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = of.len().div_ceil(threads).max(1);
-        let search = |part: &[u32]| -> Vec<Vec<u32>> {
-            part.iter().map(|i| self.nearest(*i, candidates, k)).collect()
-        };
-        let mut found = vec![Vec::new(); of.len()];
-        std::thread::scope(|scope| {
-            for (part, place) in of.chunks(share).zip(found.chunks_mut(share)) {
-                scope.spawn(move || place.clone_from_slice(&search(part)));
-            }
-        });
-        found
+        parallel::each(of, |i| self.nearest(*i, candidates, k))
     }
 }
 

@@ -51,9 +51,7 @@ impl Survey {
 
     /// Largest class over smallest.
     pub fn ratio(&self) -> f64 {
-        let most = self.train.iter().max().copied().unwrap_or(0);
-        let least = self.train.iter().min().copied().unwrap_or(0);
-        most as f64 / least.max(1) as f64
+        longtail::ratio(&self.train)
     }
 }
 
@@ -96,9 +94,13 @@ pub fn survey(spec: &DataSpec) -> Result<Survey> {
 }
 
 fn sides<'a>(files: impl Iterator<Item = &'a Place>) -> Option<[usize; 3]> {
-    let mut short: Vec<usize> = files.filter_map(short_side).collect();
-    short.sort_unstable();
-    Some([*short.first()?, short[short.len() / 2], *short.last()?])
+    spread(files.filter_map(short_side).collect())
+}
+
+/// The smallest, median and largest.
+pub(super) fn spread<T: Ord + Copy>(mut all: Vec<T>) -> Option<[T; 3]> {
+    all.sort_unstable();
+    Some([*all.first()?, all[all.len() / 2], *all.last()?])
 }
 
 /// From the file's header; a damaged file is met when it is read.

@@ -157,7 +157,9 @@ impl Tape {
             Binding::Texels(texels) => Bound::Texels(number(texels)),
         });
         let args = args.collect();
-        Ok(Taped { shader: self.shader(launch, caps)?, grid: launch.grid, args })
+        // Pieces of a grid are this device's affair.
+        let whole = Launch { in_pieces: false, ..launch.clone() };
+        Ok(Taped { shader: self.shader(&whole, caps)?, grid: launch.grid, args })
     }
 
     /// The number of a launch's text, which is written when it is new.

@@ -45,16 +45,12 @@ impl Gpu {
     /// # Errors
     /// A lost device; a browser, which needs [`Gpu::read_async`].
     pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
-        let found = self.read_now(slice)?;
-        if let Some(tape) = &self.tape {
-            tape.read(slice, bytemuck::cast_slice(&found))?;
-        }
-        Ok(found)
+        at_once(self.read_async(slice))
     }
 
     /// [`Gpu::read`], of which a tape doesn't tell.
     pub(super) fn read_now<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
-        at_once(self.read_async(slice))
+        at_once(self.fetch(slice))
     }
 
     /// Reads a slice back after the work submitted so far. Outside a browser it waits for it when first
@@ -63,6 +59,14 @@ impl Gpu {
     /// # Errors
     /// A lost device.
     pub async fn read_async<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        let found = self.fetch(slice).await?;
+        if let Some(tape) = &self.tape {
+            tape.read(slice, bytemuck::cast_slice(&found))?;
+        }
+        Ok(found)
+    }
+
+    async fn fetch<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
         let bytes = slice.words as u64 * 4;
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),

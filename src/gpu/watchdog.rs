@@ -31,17 +31,22 @@ pub fn slow_seconds(cost: &Cost) -> f64 {
 }
 
 impl Watchdog {
-    /// The pieces of a launch: one, where it is short enough.
+    /// How many pieces of a launch are short enough.
+    fn count(&self, launch: &Launch) -> u32 {
+        (slow_seconds(&launch.cost) / self.seconds).ceil().clamp(1.0, 65_535.0) as u32
+    }
+
+    /// The pieces of a launch: one, where it is short enough or has but one workgroup.
     pub(super) fn pieces(&self, launch: &Launch) -> Vec<pieces::Piece> {
-        let count = (slow_seconds(&launch.cost) / self.seconds).ceil();
-        pieces::cut(launch.grid, count.clamp(1.0, 65_535.0) as u32)
+        pieces::cut(launch.grid, self.count(launch))
     }
 }
 
 impl Gpu {
     /// The launch as this device is given it: in pieces, if it is too long for one dispatch.
     pub fn guarded<'a>(&self, launch: &'a Launch) -> Cow<'a, Launch> {
-        if launch.in_pieces || self.watchdog.pieces(launch).len() == 1 {
+        let whole = launch.grid == [1, 1, 1] || self.watchdog.count(launch) == 1;
+        if launch.in_pieces || whole {
             return Cow::Borrowed(launch);
         }
         Cow::Owned(Launch { in_pieces: true, ..launch.clone() })

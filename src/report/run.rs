@@ -197,11 +197,8 @@ struct Network {
 
 fn read_network(path: &Path) -> Result<Network> {
     let file = Checkpoint::load_own(path)?;
-    let Some(about) = file.meta.get("about") else {
-        return Err(Error::data(path, "doesn't say what network it holds"));
-    };
-    let about: About = serde_json::from_str(about)
-        .map_err(|e| Error::data(path, format!("describes no network: {e}")))?;
+    let about = About::read(&file, path)?
+        .ok_or_else(|| Error::data(path, "doesn't say what network it holds"))?;
     let model = ResNet::new(&mut Builder::default(), &about.spec(BiasStart::Zero)?)?;
     let position = file.meta.get("position").and_then(|p| serde_json::from_str::<Position>(p).ok());
     Ok(Network { about, model, tensors: floats(&file), step: position.map(|p| p.step) })

@@ -99,6 +99,15 @@ impl About {
         }
     }
 
+    /// Of the network of a checkpoint, if it says.
+    ///
+    /// # Errors
+    /// A description that is none, with `path`, where the file is.
+    pub fn read(file: &Checkpoint, path: &Path) -> Result<Option<Self>> {
+        let about = file.meta.get("about").map(|text| serde_json::from_str(text)).transpose();
+        about.map_err(|e| Error::data(path, format!("describes no network: {e}")))
+    }
+
     /// The network; `start` matters only to a fresh one.
     ///
     /// # Errors

@@ -398,8 +398,8 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
 fn rarest_third(folder: &Path, row: &Value) -> Result<Option<f64>> {
     let path = stages::last_checkpoint(folder);
     let file = Checkpoint::load(&path)?;
-    let about = file.meta.get("about").map(|text| serde_json::from_str::<About>(text));
-    let Some(Ok(about)) = about else { return Err(Error::data(&path, "describes no network")) };
+    let about =
+        About::read(&file, &path)?.ok_or_else(|| Error::data(&path, "describes no network"))?;
     let Some(accuracies) = row["test"]["per_class"].as_array() else { return Ok(None) };
     let mut classes: Vec<usize> = (0..about.counts.len().min(accuracies.len())).collect();
     // Of equal counts the later classes are the rarer ones.

@@ -10,7 +10,7 @@ use super::device_set::DeviceSet;
 use super::feed::Feed;
 use super::metrics::{Confusion, Summary};
 use super::session::Session;
-use super::{parts, schedule, trace};
+use super::{schedule, trace};
 use crate::data::Splits;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -82,7 +82,7 @@ impl Live {
         let (config, (epoch, seen)) = (&self.config, self.at);
         if seen == 0 {
             self.feed.begin(epoch, &self.train);
-            self.session.objective.weigh(parts::weighted(config, epoch));
+            self.session.begin_epoch(config, epoch);
         }
         let n = self.feed.batch(epoch).min(self.end() - seen);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);

@@ -1,5 +1,4 @@
-//! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler; and the session
-//! made of them.
+//! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
 
 use super::config::{
     ClassWeights, Combine, Config, ContrastKind, Distill, FrozenNorms, Head, Sampler, Trained,

@@ -112,6 +112,12 @@ impl Session {
         Ok(session)
     }
 
+    /// What the recipe changes with the epoch: whether its weights hold, how far the run is.
+    pub fn begin_epoch(&self, config: &Config, epoch: usize) {
+        self.objective.weigh(parts::weighted(config, epoch));
+        self.objective.progress(epoch as f64 / config.train.epochs as f64);
+    }
+
     /// The plan of a training step on `n` images of `set`, whose predictions it notes. Made at first
     /// use.
     ///

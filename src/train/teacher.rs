@@ -35,11 +35,8 @@ impl Teacher {
     /// normalized otherwise, several experts where maps are compared.
     pub fn load(gpu: &Rc<Gpu>, path: &Path, learner: &About, attention: bool) -> Result<Self> {
         let file = Checkpoint::load(path)?;
-        let about: About = match file.meta.get("about").map(|text| serde_json::from_str(text)) {
-            Some(Ok(about)) => about,
-            Some(Err(e)) => return Err(Error::data(path, format!("describes no network: {e}"))),
-            None => return Err(Error::data(path, "does not say which network it is of")),
-        };
+        let about = About::read(&file, path)?
+            .ok_or_else(|| Error::data(path, "does not say which network it is of"))?;
         fits(&about, learner, attention).map_err(|e| Error::data(path, e))?;
         let mut tensors = floats(&file);
         tensors.retain(|(name, ..)| !name.starts_with(MOMENTUM_PREFIX));

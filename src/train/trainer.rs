@@ -243,8 +243,7 @@ impl<'a> Trainer<'a> {
         let (config, epoch) = (self.config, self.at.epoch);
         let order = self.feed.begin(epoch, &self.train);
         let n = order.len();
-        self.session.objective.weigh(parts::weighted(config, epoch));
-        self.session.objective.progress(epoch as f64 / config.train.epochs as f64);
+        self.session.begin_epoch(config, epoch);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
         let batch = self.feed.batch(epoch);
