@@ -16,7 +16,17 @@ fn main() -> std::io::Result<()> {
     );
     for path in files(&root.join("src/loss"), "rs")? {
         let stem = stem(&path);
-        let apart = ["mod", "terms", "objective", "contrast", "distill", "evidence", "groups"];
+        let apart = [
+            "mod",
+            "terms",
+            "objective",
+            "centroids",
+            "contrast",
+            "distill",
+            "evidence",
+            "groups",
+            "parametric",
+        ];
         if !apart.contains(&stem.as_str()) {
             let _ = writeln!(modules, "#[path = {path:?}]\nmod {stem};");
             let _ = writeln!(table, "    &{stem}::LOSS,");

@@ -356,6 +356,10 @@ fn elementwise_all() -> Vec<Kernel> {
         only("scale_by", "y = x s[0]", LEN, |s, c| elementwise::scale_by(s.at("len"), c)),
         only("fill", "y = 0.5", LEN, |s, _| elementwise::fill(s.at("len"), 0.5)),
         only("copy", "y = x", LEN, |s, c| elementwise::copy(s.at("len"), c)),
+        only("halve", "h = x as halves", LEN, |s, c| elementwise::halve(s.at("len"), c)),
+        only("restore", "x = the floats of halves", LEN, |s, c| {
+            elementwise::restore(s.at("len"), c)
+        }),
         only("sum_n", "y = x0 + x1 + x2", LEN, |s, c| {
             elementwise::sum_n(s.at("len"), 3, c).unwrap_or_default()
         }),
@@ -496,6 +500,9 @@ fn rest() -> Vec<Kernel> {
             |s, c| optim::max_norm(s.at("rows"), s.at("cols"), 1.0, c),
         ),
         only("optim.record", "ring[step] = loss", &[], |_, _| optim::record()),
+        only("optim.enqueue", "ring[step n + i] = rows[i]", WORDS, |s, c| {
+            optim::enqueue(64 * s.at("blocks"), 4 * 64 * s.at("blocks"), c)
+        }),
     ]
 }
 

@@ -163,6 +163,7 @@ fn resnet20(all: &mut Census, n: u32) {
     all.add("running", optim::running_update(1408, 0.1, &caps));
     all.add("max_norm", optim::max_norm(10, 64, 0.5, &caps));
     all.add("record", optim::record());
+    all.add("enqueue", optim::enqueue(64 * 32, 1024 * 32, &caps));
 }
 
 /// What ResNet-20 does not use: other shapes, variants, ops.
@@ -206,6 +207,10 @@ fn the_rest(all: &mut Census) {
         all.add("scale_by", elementwise::scale_by(len, &all.caps));
         all.add("fill", elementwise::fill(len, 0.5));
         all.add("copy", elementwise::copy(len, &all.caps));
+        if len.is_multiple_of(elementwise::EIGHT) {
+            all.add("halve", elementwise::halve(len, &all.caps));
+            all.add("restore", elementwise::restore(len, &all.caps));
+        }
         for terms in 2..=6 {
             let program = elementwise::sum_n(len, terms, &all.caps);
             all.add("sum_n", program.unwrap_or_default());

@@ -161,10 +161,12 @@ fn input(launch: &Launch, rest: &str, before: &str) -> String {
         // An f32 is a component of a texel.
         let scalar = ty == "f32" || before.contains(&format!("alias {ty} = f32;"));
         let (texel, component) = if scalar { ("(i / 4u)", "[i % 4u]") } else { ("i", "") };
+        // A texel holds the bits of its buffer, whatever they are of.
+        let bits = if ty.ends_with("<u32>") { format!("bitcast<{ty}>") } else { String::new() };
         format!(
             "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>; \
-             fn {name}(i: u32) -> {ty} {{ return textureLoad({name}_texels, \
-             vec2<u32>({texel} % {TEXEL_ROW}u, {texel} / {TEXEL_ROW}u)){component}; }} "
+             fn {name}(i: u32) -> {ty} {{ return {bits}(textureLoad({name}_texels, \
+             vec2<u32>({texel} % {TEXEL_ROW}u, {texel} / {TEXEL_ROW}u)){component}); }} "
         )
     } else {
         buffer(binding) + &format!("fn {name}(i: u32) -> {ty} {{ return {name}_data[i]; }} ")

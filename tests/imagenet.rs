@@ -8,7 +8,8 @@ use evenkeel::data::{Dataset, IMAGENET_MEAN, IMAGENET_STD};
 use evenkeel::gpu::StepUniform;
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{
-    BiasStart, Builder, Experts, Head, MODELS, Named, NormKind, NormLayers, Norms, ResNet, Spec,
+    BiasStart, Builder, Experts, Head, MODELS, Named, NormKind, NormLayers, Norms, Projected,
+    ResNet, Spec,
 };
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::device_set::DeviceSet;
@@ -84,7 +85,7 @@ fn spec_of(golden: &Value) -> Spec<'_> {
         head: Head::Linear,
         experts: Experts::ONE,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
-        projected: 0,
+        projected: Projected::NONE,
     }
 }
 

@@ -4,7 +4,8 @@
 #[path = "common/trained.rs"]
 mod trained;
 
-use evenkeel::train::config::{Config, Overrides};
+use evenkeel::train::checkpoint::{Checkpoint, TensorData};
+use evenkeel::train::config::{Config, Overrides, Trained};
 use evenkeel::train::trainer::Outcome;
 use evenkeel::train::{recipes, stages};
 use std::path::Path;
@@ -46,7 +47,8 @@ fn every_recipe_trains() {
         assert!(outcome.summary.is_some(), "{name}");
         let after = tensors(folder.path());
         assert!(after.iter().all(|(_, v)| v.iter().all(|x| x.is_finite())), "{name}");
-        if config.train.after.is_none() {
+        // A second stage but OLTR's leaves what lies below the classifier.
+        if config.train.after.is_none() || config.optim.train_only == Trained::All {
             continue;
         }
         let before = tensors(&folder.path().join("first"));
@@ -154,6 +156,80 @@ fn views_are_drawn_again_after_an_interruption_and_the_branch_is_left_behind() {
     assert_eq!(of(&tensors(&then), "head.1.bias"), None);
 }
 
+#[test]
+fn a_second_network_and_its_queue_go_on_after_an_interruption() {
+    let folder = tempdir().expect("a folder");
+    let mut config = tiny("cifar10-lt/paco");
+    config.train.epochs = 2;
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    train(&config, &whole);
+    let mut part = config.clone();
+    part.train.max_steps = Some(4);
+    train(&part, &parts);
+    let file =
+        |folder: &Path| Checkpoint::load(&stages::last_checkpoint(folder)).expect("a checkpoint");
+    let broken_off = file(&parts);
+    stages::run(&part_without_end(&part), &options(&parts, true)).expect("the rest");
+    let (whole, parts) = (file(&whole), file(&parts));
+    assert_eq!(whole.tensors, parts.tensors);
+    let floats = |file: &Checkpoint, name: &str| -> Vec<f32> {
+        match file.get(name) {
+            Some((_, TensorData::F32(values))) => values.clone(),
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    // Four steps of 16 images were behind: theirs are the queue's first 64 features, of length 1.
+    let width = 32;
+    let queue = floats(&broken_off, "momentum_encoder.queue");
+    let long = |row: &[f32]| row.iter().map(|v| v * v).sum::<f32>() > 0.99;
+    assert!(queue.chunks(width).take(64).all(long) && !queue.chunks(width).skip(64).any(long));
+    let labels = floats(&broken_off, "momentum_encoder.queue_labels");
+    assert!(labels.iter().all(|l| (0.0..4.0).contains(l)) && labels.len() == 1024);
+    // The second network follows slowly: it lies between the start and the one that learns.
+    let [learned, followed] = ["layer3.0.conv1.weight", "momentum_encoder.layer3.0.conv1.weight"]
+        .map(|n| floats(&whole, n));
+    assert_ne!(learned, followed);
+    let mut still = config.clone();
+    still.optim.lr = 0.0;
+    still.optim.weight_decay = 0.0;
+    let alone = folder.path().join("still");
+    train(&still, &alone);
+    let start = floats(&file(&alone), "layer3.0.conv1.weight");
+    let apart =
+        |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum() };
+    assert!(apart(&followed, &start) > 0.0);
+    assert!(apart(&followed, &start) < 1e-3 * apart(&learned, &start));
+}
+
+#[test]
+fn a_memory_begins_at_the_means_of_features_and_is_asked_by_the_first_classifier() {
+    let folder = tempdir().expect("a folder");
+    let mut config = tiny("cifar10-lt/oltr");
+    // Steps that change nothing show what the run began with.
+    config.optim.lr = 0.0;
+    config.optim.weight_decay = 0.0;
+    train(&config, folder.path());
+    let (before, after) = (tensors(&folder.path().join("first")), tensors(folder.path()));
+    let of = |all: &[(String, Vec<f32>)], name: &str| -> Vec<f32> {
+        all.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("{name}")).1.clone()
+    };
+    for part in ["weight", "bias"] {
+        let name = format!("linear.hallucinator.{part}");
+        assert_eq!(of(&after, &name), of(&before, &format!("linear.{part}")));
+    }
+    assert_ne!(of(&after, "linear.weight"), of(&before, "linear.weight"));
+    // NCM's rows are the class means of the same network.
+    let ncm = folder.path().join("ncm");
+    let mut means = tiny("cifar10-lt/ncm");
+    means.train.after = None;
+    means.train.after_epochs = None;
+    means.train.init = Some(stages::last_checkpoint(&folder.path().join("first")));
+    means.optim.lr = 0.0;
+    means.optim.weight_decay = 0.0;
+    train(&means, &ncm);
+    assert_eq!(of(&after, "memory.centroids"), of(&tensors(&ncm), "linear.weight"));
+}
+
 /// `config` to its last epoch.
 fn part_without_end(config: &Config) -> Config {
     let mut config = config.clone();
@@ -182,11 +258,8 @@ fn a_first_stage_that_is_there_is_used_as_it_is() {
 fn contradictions_are_refused_before_anything_is_read() {
     let flag = |name: &str, value: &str| {
         let text = format!("[{}]\n", section(name));
-        let quoted = if value.parse::<f64>().is_ok() || value.starts_with('{') {
-            value.to_string()
-        } else {
-            format!("{value:?}")
-        };
+        let plain = value.parse::<f64>().is_ok() || value == "true" || value.starts_with('{');
+        let quoted = if plain { value.to_string() } else { format!("{value:?}") };
         format!("{text}{name} = {quoted}\n")
     };
     let cases: &[(&[(&str, &str)], &str)] = &[
@@ -225,6 +298,14 @@ fn contradictions_are_refused_before_anything_is_read() {
         (&[("loss_factor", "2")], "--contrast"),
         (&[("contrast", "bcl"), ("experts", "3")], "one classifier"),
         (&[("contrast", "bcl"), ("sampler", "paired")], "views"),
+        (&[("contrast", "paco")], "--drop-last"),
+        (&[("contrast", "paco"), ("drop_last", "true"), ("queue", "100")], "multiple of"),
+        (&[("contrast", "paco"), ("drop_last", "true"), ("loss", "focal")], "leave loss out"),
+        (&[("contrast", "paco"), ("drop_last", "true"), ("loss_factor", "0")], "above 0"),
+        (&[("queue", "64")], "--contrast paco"),
+        (&[("head", "memory"), ("mix", "cutmix")], "one label"),
+        (&[("head", "memory"), ("experts", "3")], "--experts"),
+        (&[("centroids", "0.5")], "--head memory"),
         (&[("sampler", "smote")], "--train-only head"),
         (
             &[("sampler", "smote"), ("train_only", "head"), ("after", "cifar10-lt/ce")],

@@ -7,8 +7,10 @@ mod golden;
 
 use common::gpu;
 use evenkeel::data::{self, DataSpec};
-use evenkeel::loss::ObjectiveSpec;
+use evenkeel::loss::centroids::centroid_loss;
 use evenkeel::loss::contrast::balanced_contrast;
+use evenkeel::loss::parametric::{Compared, Parametric, parametric_contrast};
+use evenkeel::loss::{Objective, ObjectiveSpec};
 use evenkeel::nn::{self, After};
 use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
@@ -34,6 +36,46 @@ fn normalized_weights_are_pytorchs() {
         let w = nn::weight_norm(&v, &g).expect("a weight");
         file.check(&weighted(&w, &c), &[("v", &v), ("g", &g)], &[("w", &w)]);
     }
+}
+
+#[test]
+fn a_memory_and_its_centroids_are_their_authors() {
+    let file = Golden::open("memory");
+    let [f, v, a, u, b, w, m, c] =
+        ["f", "v", "a", "u", "b", "w", "m", "c"].map(|name| file.tensor(name));
+    let parts = nn::MemoryParts {
+        asked: ops::linear(&f, &v, Some(&a)).expect("rows"),
+        selected: ops::linear(&f, &u, Some(&b)).expect("rows"),
+        weight: w.clone(),
+        centroids: m.clone(),
+    };
+    let z = nn::memory_logits(&f, &parts).expect("logits");
+    let centroids = centroid_loss(&f, &file.labels("labels"), &m).expect("a loss");
+    let share = ops::fill(f.gpu(), [1], 0.3);
+    let shared = ops::binary("mul", &centroids, &share).expect("a product");
+    let loss = ops::binary("add", &weighted(&z, &c), &shared).expect("a sum");
+    let inputs = [("f", &f), ("v", &v), ("a", &a), ("u", &u), ("b", &b), ("w", &w), ("m", &m)];
+    file.check(&loss, &inputs, &[("z", &z), ("centroids", &centroids)]);
+}
+
+#[test]
+fn the_parametric_contrast_is_its_authors() {
+    let file = Golden::open("parametric-contrast");
+    let [f, z, k, queue] = ["f", "z", "k", "queue"].map(|name| file.tensor(name));
+    let spec = ObjectiveSpec { counts: vec![50, 20, 5, 1], ..ObjectiveSpec::default() };
+    let objective = Objective::new(f.gpu(), &spec).expect("an objective");
+    let unit = |x: &Tensor| nn::unit_rows(x).expect("unit rows");
+    let with = Compared {
+        anchors: &unit(&f),
+        keys: &unit(&k),
+        queue: &queue,
+        labels: &file.labels("labels"),
+        queue_labels: &file.labels("queue_labels"),
+        centres: &objective.with_shares(&z).expect("logits"),
+    };
+    let factors = Parametric { others: 0.05, centre: 0.7, temperature: 0.05 };
+    let loss = parametric_contrast(&with, &factors).expect("a loss");
+    file.check(&loss, &[("f", &f), ("z", &z)], &[]);
 }
 
 #[test]

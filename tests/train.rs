@@ -11,7 +11,7 @@ use evenkeel::data::{self, DataSpec};
 use evenkeel::gpu::{Gpu, StepUniform, Watchdog};
 use evenkeel::graph::{evaluate, grad};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Spec};
+use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Projected, Spec};
 use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
 use evenkeel::tensor::Tensor;
@@ -204,7 +204,7 @@ fn first_losses(gpu: &Rc<Gpu>, kind: NormKind, head: Head, fuse: bool) -> Vec<f3
         head,
         experts: Experts::ONE,
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Random),
-        projected: 0,
+        projected: Projected::NONE,
     };
     let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
     let splits = data::load(&DataSpec {

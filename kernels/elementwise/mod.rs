@@ -85,6 +85,32 @@ pub fn copy(len: u32, caps: &Caps) -> Program {
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
+/// Elements that [`halve`] and [`restore`] take at once.
+pub const EIGHT: u32 = 8;
+
+/// h = x as halves, two a word, over `len` elements, a multiple of [`EIGHT`]. In: x. Out: h [len / 2] (u32).
+pub fn halve(len: u32, caps: &Caps) -> Program {
+    eights(source!("elementwise/halve.wgsl"), len, "x", [4, 2], caps)
+}
+
+/// x = the floats of halves h. In: h [len / 2] (u32). Out: x [len].
+pub fn restore(len: u32, caps: &Caps) -> Program {
+    eights(source!("elementwise/restore.wgsl"), len, "h", [2, 4], caps)
+}
+
+/// A launch over packs of eight elements, which are so many bytes each before and after.
+fn eights(
+    source: Source,
+    len: u32,
+    input: &'static str,
+    [before, after]: [u64; 2],
+    caps: &Caps,
+) -> Program {
+    let (launch, n) = (packed(source, len / EIGHT, true), u64::from(len));
+    let launch = if len < 4096 { launch } else { launch.texels(caps, &[input]) };
+    Program::single(launch.cost(n, n * before, n * after), [Arg::In(0), Arg::Out(0)])
+}
+
 /// y = x0 + x1 + … over `len` elements, added in that order. In: 2 to 6 inputs. Out: y.
 /// `None`: another number of terms.
 pub fn sum_n(len: u32, terms: u32, caps: &Caps) -> Option<Program> {

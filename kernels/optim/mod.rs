@@ -62,6 +62,7 @@ const STATE_TEXELS: Source = source!("optim/state_texels.wgsl");
 const SGD: Source = source!("optim/sgd.wgsl");
 const RUNNING_UPDATE: Source = source!("optim/running_update.wgsl");
 const MAX_NORM: Source = source!("optim/max_norm.wgsl");
+const ENQUEUE: Source = source!("optim/enqueue.wgsl");
 const RECORD: Source = source!("optim/record.wgsl");
 
 /// Looks for non-finite gradients and a non-finite loss.
@@ -144,6 +145,25 @@ pub fn max_norm(rows: u32, cols: u32, limit: f32, caps: &Caps) -> Program {
 /// In: `loss [1]`, `ring` (read_write).
 pub fn record() -> Program {
     let launch = Launch::new(RECORD, "record").cost(0, 4, 4);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Step])
+}
+
+/// The `words` of a batch's rows take the place of the oldest of `ring` words, a whole number of batches.
+///
+/// In: `rows [words]`, `ring [ring]` (read_write); both of any type of 32 bits.
+///
+/// # Panics
+/// A ring that holds no whole number of batches.
+pub fn enqueue(words: u32, ring: u32, caps: &Caps) -> Program {
+    assert!(words > 0 && ring.is_multiple_of(words), "enqueue: {words} words in a ring of {ring}");
+    let workgroup = if caps.software { 8u32 } else { 64 };
+    let [x, y, z] = crate::linear_grid(words.div_ceil(workgroup));
+    let bytes = 4 * u64::from(words);
+    let launch = Launch::new(ENQUEUE, "enqueue")
+        .constant("WORKGROUP", workgroup)
+        .constant("WORDS", words)
+        .grid(x, y, z)
+        .cost(0, bytes, bytes);
     Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Step])
 }
 

@@ -110,6 +110,7 @@ impl StepJob {
             head_scale: 1.0,
             experts: 1,
             projected: 0,
+            prototypes: true,
             branches: Branches::Late,
             combine: Combine::Mean,
             classes: data.classes.clone(),

@@ -164,6 +164,7 @@ fn foreign(path: &Path, file: &Checkpoint) -> Result<About> {
         head_scale: 1.0,
         experts: 1,
         projected: 0,
+        prototypes: true,
         branches: Branches::Late,
         combine: Combine::Mean,
         classes: (0..classes).map(|c| format!("class {c}")).collect(),

@@ -2,7 +2,10 @@
 //!
 //! Nodes run in the order they were recorded. Each output lives from its node to its last reader;
 //! outputs whose lives do not overlap share a buffer (largest first, best fit), views share their
-//! input's, and a value to be stored is computed in place where nothing else reads it.
+//! input's, and a value to be stored is computed in place where nothing else reads it. What waits for the
+//! backward pass may do so as halves (`halves`).
+
+mod halves;
 
 use super::backward::ancestors;
 use super::schedule::Work;
@@ -97,6 +100,32 @@ struct Item {
     node: Option<Rc<Node>>,
 }
 
+impl Item {
+    fn of_node(gpu: &Gpu, node: &Rc<Node>) -> Self {
+        Item {
+            name: node.op.name(),
+            program: node.op.program(node, &gpu.caps),
+            ins: node.inputs.clone(),
+            outs: node
+                .outputs
+                .iter()
+                .enumerate()
+                .map(|(i, (s, _))| (ValueId { node: node.id, output: i }, s.len().max(1)))
+                .collect(),
+            shape: node.outputs[0].0.to_string(),
+            node: Some(node.clone()),
+        }
+    }
+
+    /// What computes `value`; a leaf is there.
+    fn of(gpu: &Gpu, value: &Tensor) -> Option<Self> {
+        match value.source() {
+            Source::Leaf(_) => None,
+            Source::Node(node, _) => Some(Self::of_node(gpu, node)),
+        }
+    }
+}
+
 /// A stretch of the order in which a range of memory is needed.
 struct Life {
     what: What,
@@ -120,6 +149,7 @@ impl Plan {
         let gpu = workspace.gpu.clone();
         let nodes: Vec<Rc<Node>> = ancestors(work.roots()).into_values().collect();
         let (items, pinned) = order(&gpu, &nodes, &work);
+        let items = halves::halved(&gpu, items, &work, &pinned);
         let lives = lifetimes(&items, &work, &pinned);
         let placed = place(workspace, &lives, &items)?;
         let mut plan = Plan {
@@ -182,7 +212,7 @@ impl Plan {
             outputs: Vec::new(),
         };
         if let Some(node) = &item.node {
-            for input in node.inputs.iter().filter(|t| t.dtype() == DType::F32) {
+            for input in item.ins.iter().filter(|t| t.dtype() == DType::F32) {
                 step.inputs.push(self.locate(input)?);
             }
             for ((id, _), (shape, dtype)) in item.outs.iter().zip(&node.outputs) {
@@ -316,19 +346,7 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
     }
     let mut items = Vec::new();
     for node in nodes.iter().filter(|n| !n.op.is_view()) {
-        items.push(Item {
-            name: node.op.name(),
-            program: node.op.program(node, &gpu.caps),
-            ins: node.inputs.clone(),
-            outs: node
-                .outputs
-                .iter()
-                .enumerate()
-                .map(|(i, (s, _))| (ValueId { node: node.id, output: i }, s.len().max(1)))
-                .collect(),
-            shape: node.outputs[0].0.to_string(),
-            node: Some(node.clone()),
-        });
+        items.push(Item::of_node(gpu, node));
         for (from, into) in copies.remove(&node.id).unwrap_or_default() {
             items.push(copy(gpu, from, into));
         }

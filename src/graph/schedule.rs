@@ -22,6 +22,7 @@ pub struct Work {
     pub(super) keep: Vec<Tensor>,
     pub(super) store: Vec<(Tensor, Slice)>,
     pub(super) effects: Vec<Effect>,
+    pub(super) halves_until: Option<Tensor>,
 }
 
 impl Work {
@@ -45,6 +46,12 @@ impl Work {
     /// Runs `effect` after every value it takes and every earlier effect.
     pub fn effect(&mut self, effect: Effect) -> &mut Self {
         self.effects.push(effect);
+        self
+    }
+
+    /// Lets values that are made before `loss` and read again behind it wait in between as halves.
+    pub fn halve_until(&mut self, loss: &Tensor) -> &mut Self {
+        self.halves_until = Some(loss.clone());
         self
     }
 

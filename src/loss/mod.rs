@@ -4,11 +4,13 @@
 //! with its gradient) or a loss for each row → class weights and the mean ([`Objective`]). Gradients come
 //! from the ops. The build script lists the folder, so adding a loss takes one file.
 
+pub mod centroids;
 pub mod contrast;
 mod distill;
 mod evidence;
 mod groups;
 mod objective;
+pub mod parametric;
 mod terms;
 
 pub use distill::{Distillation, Teaching};

@@ -5,6 +5,7 @@
 //! losses are added, with RIDE's diversity (Wang et al., ICLR 2021): κ·t²·mean_i KL(p̄_i ‖ p_{e,i}), where
 //! p_e = softmax(z_e/τ), p̄ that of the mean logits held fixed, τ_j a temperature for each class, t their mean.
 
+use super::centroids::centroid_loss;
 use super::terms::{add, mul, row_sum, times};
 use super::{Definition, Evidence, Form, Input, Teaching, evidence, find, groups};
 use crate::error::Result;
@@ -71,6 +72,8 @@ pub struct ObjectiveSpec {
     pub evidence: Option<Evidence>,
     /// ACE's experts for groups of classes: the factor of their other classes' squared logits.
     pub suppress: Option<f64>,
+    /// OLTR's factor of the loss that keeps the memory's centroids.
+    pub centroids: f64,
 }
 
 impl Default for ObjectiveSpec {
@@ -89,6 +92,7 @@ impl Default for ObjectiveSpec {
             teaching: Teaching::default(),
             evidence: None,
             suppress: None,
+            centroids: 0.0,
         }
     }
 }
@@ -293,6 +297,21 @@ impl Objective {
         self.spec.teaching.of(hard, (labels, &self.spec.counts), learner, teacher)
     }
 
+    /// The loss with what keeps the memory's `centroids` [C, I] among `features` [N, I].
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn remembered(
+        &self,
+        loss: &Tensor,
+        labels: &Tensor,
+        features: &Tensor,
+        centroids: &Tensor,
+    ) -> Result<Tensor> {
+        let factor = ops::fill(&self.gpu, [1], self.spec.centroids as f32);
+        add(loss, &mul(&centroid_loss(features, labels, centroids)?, &factor)?)
+    }
+
     /// Σ_e L(z_e).
     fn sum(&self, each: &[Tensor], labels: &Tensor) -> Result<Tensor> {
         let losses: Vec<Tensor> = each.iter().map(|z| self.of(z, labels)).collect::<Result<_>>()?;
@@ -324,6 +343,18 @@ impl Objective {
         let sum = ops::reshape(&ops::sum_of(&parts)?, [1])?;
         let factor = self.spec.diversity as f32 / n as f32;
         Ok(Some(mul(&mul(&sum, square)?, &ops::fill(&self.gpu, [1], factor))?))
+    }
+
+    /// Logits [N, C] with each class's log share added.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn with_shares(&self, logits: &Tensor) -> Result<Tensor> {
+        let counts = &self.spec.counts;
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        let shares: Vec<f32> =
+            counts.iter().map(|n| ((*n).max(1) as f64 / total).ln() as f32).collect();
+        add(logits, &Tensor::new(&self.gpu, &shares, [1, shares.len()])?)
     }
 
     /// The loss's own offsets and the recipe's logit adjustment.

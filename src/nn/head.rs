@@ -2,6 +2,7 @@
 //! methods. Every parameter's name has the part `linear` or `fc`, by which optimizers tell head from backbone.
 
 use super::blocks::Kind;
+use super::memory::Memory;
 use super::weight_norm::{WeightNorm, unit_rows};
 use super::{BatchNorm, Builder, Init, Linear, Scope, Slot};
 use crate::error::Result;
@@ -49,6 +50,8 @@ pub enum Head {
     /// z_j = (1 + c·α_j)(W_j·f + b_j) + c·β_j, c = sigmoid(v·f + a), α from 1, β from 0 (DisAlign, Zhang
     /// et al., CVPR 2021).
     DisAlign,
+    /// Features enriched from a memory of centroids, and cosines (OLTR, Liu et al., CVPR 2019).
+    Memory,
 }
 
 /// A classifier with its parameters.
@@ -59,6 +62,7 @@ pub(super) enum Classifier {
     Cosine(Slot, f32),
     Scaled(Linear, Slot),
     Aligned { linear: Linear, confidence: Linear, scale: Slot, bias: Slot },
+    Memory(Memory),
 }
 
 impl Classifier {
@@ -79,6 +83,9 @@ impl Classifier {
             let init = Init::Uniform(bound);
             return Self::Cosine(b.parameter(named("weight"), [classes, features], init), scale);
         }
+        if head == Head::Memory {
+            return Self::Memory(Memory::new(b, &name, [features, classes]));
+        }
         let linear = match kind {
             Kind::Padded => Linear::new(b, &name, [features, classes], weights.classifier()),
             _ => Linear::uniform(b, &name, [features, classes], weights.classifier()),
@@ -86,7 +93,7 @@ impl Classifier {
         let mut vector =
             |name: &str, value| b.parameter(named(name), [classes], Init::Constant(value));
         match head {
-            Head::Linear | Head::Cosine(_) => Self::Linear(linear),
+            Head::Linear | Head::Cosine(_) | Head::Memory => Self::Linear(linear),
             Head::Lr => Self::Rectified(linear, BatchNorm::plain(b, &named("bn"), classes)),
             Head::Lws => Self::Scaled(linear, vector("scale", 1.0)),
             Head::DisAlign => {
@@ -121,6 +128,7 @@ impl Classifier {
                 let shift = ops::binary("mul", &c, scope.get(*bias))?;
                 ops::binary("add", &ops::binary("mul", &z, &factor)?, &shift)
             }
+            Self::Memory(memory) => memory.forward(scope, features),
         }
     }
 
@@ -128,10 +136,19 @@ impl Classifier {
     pub fn weight(&self, scope: &Scope<'_>) -> Result<Tensor> {
         match self {
             Self::Cosine(weight, _) => Ok(scope.get(*weight).clone()),
+            Self::Memory(memory) => Ok(memory.weight(scope)),
             Self::Linear(linear)
             | Self::Rectified(linear, _)
             | Self::Scaled(linear, _)
             | Self::Aligned { linear, .. } => linear.weight(scope),
+        }
+    }
+
+    /// Its memory's centroids [classes, I].
+    pub fn centroids(&self, scope: &Scope<'_>) -> Option<Tensor> {
+        match self {
+            Self::Memory(memory) => Some(scope.get(memory.centroids).clone()),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod groups;
 mod head;
 mod layers;
+mod memory;
 mod norm;
 mod params;
 mod projection;
@@ -19,13 +20,16 @@ mod weight_norm;
 pub use blocks::Kind as BlockKind;
 pub use head::{Head, in_head, in_head_scales, is_head_weight, of_head};
 pub use layers::{Conv2d, ConvShape, Fan, Linear};
+pub use memory::{
+    CENTROIDS, HALLUCINATOR, MemoryParts, in_memory, memory_logits, squared_distances,
+};
 pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
 };
 pub use params::{
     BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
 };
-pub use projection::in_projection;
+pub use projection::{Projected, in_projection};
 pub use resnet::{Arch, Branches, Combine, Experts, MODELS, Pass, ResNet, Spec};
 pub use trans_norm::{After, Moments, trans_norm_eval, trans_norm_train};
 pub use weight_norm::{WeightNorm, head_weight, unit_rows, weight_norm};

@@ -1,5 +1,5 @@
-//! What a contrastive branch adds to a network: a projection of features, and one that makes the classifier's
-//! weight into a prototype of each class (BCL, Zhu et al., CVPR 2022). Each is a linear layer, batch norm,
+//! What a contrastive branch adds to a network: a projection of features (PaCo, Cui et al., ICCV 2021), and with
+//! BCL (Zhu et al., CVPR 2022) one that makes the classifier's weight into a prototype of each class. Each is a linear layer, batch norm,
 //! ReLU and a linear layer, whose results are unit vectors. Names are the authors': `head.` and `head_fc.`.
 
 use super::{BatchNorm, Builder, Linear, Scope, unit_rows};
@@ -14,11 +14,25 @@ pub fn in_projection(name: &str) -> bool {
     name.starts_with(FEATURES) || name.starts_with(PROTOTYPES)
 }
 
-/// Both projections of a network.
+/// What a contrastive branch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Projected {
+    /// Numbers of a projected feature; 0: there is no branch.
+    pub width: usize,
+    /// A prototype of each class.
+    pub prototypes: bool,
+}
+
+impl Projected {
+    /// No branch.
+    pub const NONE: Self = Projected { width: 0, prototypes: false };
+}
+
+/// The projections of a network.
 #[derive(Debug)]
 pub(super) struct Projections {
     pub features: Projection,
-    pub prototypes: Projection,
+    pub prototypes: Option<Projection>,
 }
 
 /// A linear layer, batch norm, ReLU, a linear layer.
@@ -30,12 +44,12 @@ pub(super) struct Projection {
 }
 
 impl Projections {
-    /// From `features` to `width` numbers.
-    pub fn new(b: &mut Builder, features: usize, width: usize) -> Self {
-        Projections {
-            features: Projection::new(b, FEATURES, features, width),
-            prototypes: Projection::new(b, PROTOTYPES, features, width),
-        }
+    /// From `features` numbers, if there is a branch.
+    pub fn new(b: &mut Builder, features: usize, to: Projected) -> Option<Self> {
+        (to.width > 0).then(|| Projections {
+            features: Projection::new(b, FEATURES, features, to.width),
+            prototypes: to.prototypes.then(|| Projection::new(b, PROTOTYPES, features, to.width)),
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 use super::blocks::{At, Block, Kind};
 use super::head::Classifier;
 use super::layers::{ConvShape, Fan};
-use super::projection::Projections;
+use super::projection::{Projected, Projections};
 use super::{BatchNorm, Builder, Conv2d, EXPERTS, Head, Norms, Scope, evidence, groups};
 use crate::error::{Error, Result, unknown};
 use crate::ops::{self, Pool2dOptions};
@@ -65,8 +65,8 @@ pub struct Spec<'a> {
     pub experts: Experts<'a>,
     /// The norms.
     pub norms: Norms,
-    /// Numbers of a projected feature where a contrastive branch learns beside the classifier; 0: none.
-    pub projected: usize,
+    /// The contrastive branch beside the classifier.
+    pub projected: Projected,
 }
 
 /// Branches with a head each, and what they have in common.
@@ -216,8 +216,7 @@ impl ResNet {
                 ),
             });
         }
-        let projections =
-            (spec.projected > 0).then(|| Projections::new(builder, features, spec.projected));
+        let projections = Projections::new(builder, features, spec.projected);
         let mut total = 0;
         let ends = arch.blocks.iter().map(|n| {
             total += n;
@@ -246,20 +245,27 @@ impl ResNet {
         self.branches.iter().map(pooled).collect()
     }
 
-    /// The contrastive branch: (the first expert's) features [N, C] as unit vectors [N, P], and each class's
-    /// prototype [classes, P].
+    /// The contrastive branch: (the first expert's) features [N, C] as unit vectors [N, P].
     ///
     /// # Errors
     /// A network without one, or shapes that do not fit.
-    pub fn project(&self, scope: &Scope<'_>, features: &Tensor) -> Result<[Tensor; 2]> {
-        let Some(projections) = &self.projections else {
-            return Err(Error::Failure("the network has no contrastive branch".into()));
-        };
-        let weight = self.branches[0].head.weight(scope)?;
-        Ok([
-            projections.features.forward(scope, features)?,
-            projections.prototypes.forward(scope, &weight)?,
-        ])
+    pub fn project(&self, scope: &Scope<'_>, features: &Tensor) -> Result<Tensor> {
+        let branch = self.projections.as_ref().ok_or_else(no_branch)?;
+        branch.features.forward(scope, features)
+    }
+
+    /// Each class's prototype in the contrastive branch [classes, P].
+    ///
+    /// # Errors
+    /// A network without them, or shapes that do not fit.
+    pub fn prototypes(&self, scope: &Scope<'_>) -> Result<Tensor> {
+        let branch = self.projections.as_ref().and_then(|p| p.prototypes.as_ref());
+        branch.ok_or_else(no_branch)?.forward(scope, &self.branches[0].head.weight(scope)?)
+    }
+
+    /// The centroids in the (first expert's) classifier's memory [classes, C], if it has one.
+    pub fn centroids(&self, scope: &Scope<'_>) -> Option<Tensor> {
+        self.branches[0].head.centroids(scope)
     }
 
     /// Images [N, 3, H, W] → features, logits and the maps behind each stage.
@@ -385,6 +391,10 @@ impl ResNet {
             .chain(norms_of(&self.blocks))
             .chain(self.branches.iter().flat_map(|b| norms_of(&b.blocks).chain(b.head.norm())))
     }
+}
+
+fn no_branch() -> Error {
+    Error::Failure("the network has no such contrastive branch".into())
 }
 
 fn norms_of(blocks: &[Block]) -> impl Iterator<Item = &BatchNorm> {

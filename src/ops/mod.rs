@@ -32,7 +32,7 @@ pub use one_hot::one_hot;
 pub use pool::{Pool2dOptions, avg_pool2d, global_avg_pool, max_pool2d};
 pub use reduce::{mean, sum};
 pub use reshape::reshape;
-pub use rows::rows;
+pub use rows::{concat, rows};
 pub use shortcut::shortcut_a;
 pub use softmax_ce::{CrossEntropy, cross_entropy, cross_entropy_rows, log_softmax, softmax};
 

@@ -1,6 +1,6 @@
 //! rows: some consecutive entries of the first axis; the gradient is theirs among zeros.
 
-use super::misfit;
+use super::{misfit, sum_of};
 use crate::error::Result;
 use crate::tensor::{Gradients, Node, Op, Shape, Tensor};
 use evenkeel_kernels::rows::rows as program;
@@ -27,6 +27,30 @@ pub fn rows(x: &Tensor, first: usize, count: usize) -> Result<Tensor> {
     let each = x.shape().len() / has;
     shape[0] = count;
     Ok(record(x, shape.into(), (first * each) as i32))
+}
+
+/// The entries of the first axis of all `parts`, one behind the other.
+///
+/// # Errors
+/// No parts, or parts that differ beyond the first axis.
+pub fn concat(parts: &[Tensor]) -> Result<Tensor> {
+    let Some(first) = parts.first() else {
+        return Err(misfit("concat", "nothing is given"));
+    };
+    let rest = first.dims().get(1..).unwrap_or_default();
+    let count: usize = parts.iter().map(|p| p.dims().first().copied().unwrap_or(0)).sum();
+    let shape = [&[count], rest].concat();
+    let (mut placed, mut from) = (Vec::new(), 0);
+    for part in parts {
+        if part.dims().get(1..) != Some(rest) || part.dims().is_empty() {
+            let message = format!("{} does not follow {}", part.shape(), first.shape());
+            return Err(misfit("concat", message));
+        }
+        // Each part among zeros: their sum holds all.
+        placed.push(record(part, shape.clone().into(), -(from as i32)));
+        from += part.shape().len();
+    }
+    sum_of(&placed)
 }
 
 fn record(x: &Tensor, shape: Shape, from: i32) -> Tensor {

@@ -183,6 +183,11 @@ impl Sgd {
         Ok(())
     }
 
+    /// What the guard has found, on the device: the first word is not 0 once something is not finite.
+    pub fn flag(&self) -> &Tensor {
+        &self.flag
+    }
+
     /// The losses of steps `from..to`, oldest first; at most [`Sgd::RING`] of them are there.
     ///
     /// # Errors

@@ -2,12 +2,13 @@
 //! need nothing else, and the position in the run, so that `--resume` goes on from there.
 
 use super::checkpoint::{Checkpoint, TensorData};
-use super::config::{BiasStart, Branches, Combine, Config, Head, Norm, WeightNorm};
+use super::config::{BiasStart, Branches, Combine, Config, ContrastKind, Head, Norm, WeightNorm};
 use super::parts;
 use crate::data::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::nn::{
-    self, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head, in_projection,
+    self, HALLUCINATOR, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head,
+    in_memory, in_projection, of_head,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -54,6 +55,9 @@ pub struct About {
     /// Numbers of a feature in the contrastive branch; 0: there is none.
     #[serde(default)]
     pub projected: usize,
+    /// And a prototype of each class.
+    #[serde(default = "yes")]
+    pub prototypes: bool,
     /// What each has of its own.
     #[serde(default = "late")]
     pub branches: Branches,
@@ -91,6 +95,7 @@ impl About {
             branches: config.model.branches,
             combine: config.model.combine,
             projected: parts::projected(config),
+            prototypes: config.loss.contrast == ContrastKind::Bcl,
             classes: data.classes.clone(),
             counts: counts.to_vec(),
             shape: data.shape,
@@ -137,6 +142,7 @@ impl About {
                 Head::Cosine => nn::Head::Cosine(self.head_scale),
                 Head::Lws => nn::Head::Lws,
                 Head::DisAlign => nn::Head::DisAlign,
+                Head::Memory => nn::Head::Memory,
             },
             experts: nn::Experts {
                 count: self.experts,
@@ -151,7 +157,7 @@ impl About {
                 },
             },
             norms,
-            projected: self.projected,
+            projected: nn::Projected { width: self.projected, prototypes: self.prototypes },
         })
     }
 }
@@ -162,6 +168,10 @@ fn one() -> f32 {
 
 fn no_weight_norm() -> WeightNorm {
     WeightNorm::None
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn single() -> usize {
@@ -181,26 +191,47 @@ pub(super) fn text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Failure(format!("metadata: {e}")))
 }
 
+/// What the names of a momentum encoder's tensors begin with.
+pub(super) const BESIDE: &str = "momentum_encoder.";
+
 /// The float tensors of a file, as [`crate::nn::Params::import`] takes them.
 pub fn floats(file: &Checkpoint) -> Vec<Named> {
-    file.tensors
-        .iter()
-        .filter_map(|(name, shape, data)| match data {
-            TensorData::F32(v) => Some((name.clone(), shape.clone(), v.clone())),
-            _ => None,
-        })
-        .collect()
+    floats_where(file, |name| !name.starts_with(BESIDE))
 }
 
-/// Takes the parameters of a checkpoint without its momentum; a classifier's or a contrastive branch's that it
-/// lacks, or with `fresh` all of the classifier's, stay as the seed made them.
+/// Those of its momentum encoder.
+pub(super) fn beside(file: &Checkpoint) -> Vec<Named> {
+    floats_where(file, |name| name.starts_with(BESIDE))
+}
+
+fn floats_where(file: &Checkpoint, wanted: impl Fn(&str) -> bool) -> Vec<Named> {
+    let float = |(name, shape, data): &(String, Vec<usize>, TensorData)| match data {
+        TensorData::F32(v) if wanted(name) => Some((name.clone(), shape.clone(), v.clone())),
+        _ => None,
+    };
+    file.tensors.iter().filter_map(float).collect()
+}
+
+/// Takes the parameters of a checkpoint without its momentum; a classifier's, a memory's or a contrastive
+/// branch's that it lacks, or with `fresh` all of the classifier's, stay as the seed made them. A memory is asked
+/// by what the checkpoint has for a linear classifier.
 pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
     let mut tensors = floats(file);
-    tensors.retain(|(name, ..)| !(name.starts_with(MOMENTUM_PREFIX) || fresh && in_head(name)));
     let own = params.export(false)?;
+    let asks = |name: &str| of_head(name).is_some_and(|part| part.starts_with(HALLUCINATOR));
+    let linear = tensors.iter().all(|(name, ..)| !asks(name));
+    let asked =
+        own.iter().filter(|(name, ..)| linear && asks(name)).filter_map(|(name, shape, _)| {
+            let part = of_head(name)?.strip_prefix(HALLUCINATOR)?;
+            let of_linear = |(n, s, _): &&Named| of_head(n) == Some(part) && s == shape;
+            Some((name.clone(), shape.clone(), tensors.iter().find(of_linear)?.2.clone()))
+        });
+    let asked: Vec<Named> = asked.collect();
+    tensors.retain(|(name, ..)| !(name.starts_with(MOMENTUM_PREFIX) || fresh && in_head(name)));
+    tensors.extend(asked);
     tensors.retain(|(name, ..)| !in_projection(name) || own.iter().any(|(n, ..)| n == name));
     let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);
-    let beside = |name: &str| in_head(name) || in_projection(name);
+    let beside = |name: &str| in_head(name) || in_projection(name) || in_memory(name);
     let missing: Vec<Named> = own.into_iter().filter(|(n, ..)| beside(n) && lacks(n)).collect();
     params.import(&[tensors, missing].concat())
 }

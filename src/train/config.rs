@@ -26,8 +26,9 @@ mod layers;
 mod validate;
 
 pub use choices::{
-    Augment, BiasStart, Branches, ClassWeights, Combine, ContrastKind, Distill, FrozenNorms, Head,
-    MixKind, Norm, PolicyKind, Post, Sampler, ScheduleKind, StartHead, Trained, WeightNorm,
+    Activations, Augment, BiasStart, Branches, ClassWeights, Combine, ContrastKind, Distill,
+    FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Sampler, ScheduleKind, StartHead, Trained,
+    WeightNorm,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -252,12 +253,18 @@ recipe! {
         contrast: ContrastKind = ContrastKind::None, of ContrastKind::NAMES;
         /// Its factor
         contrast_weight: f64 = 0.35, in 0.0..1e6;
-        /// The loss's factor beside it
+        /// The loss's factor beside it, or that of a class's centre (paco)
         loss_factor: f64 = 1.0, in 0.0..1e6;
         /// Temperature of its similarities
         temperature: f64 = 0.1, in 0.03..1e3;
         /// Numbers of a feature in it
         projected: usize = 128, in 1.0..65536.0;
+        /// Features of earlier images that paco compares with: a whole number of batches
+        queue: usize = 1024, in 1.0..1e6;
+        /// What the network that makes them keeps of itself at each step (paco)
+        key_momentum: f64 = 0.999, in 0.0..1.0;
+        /// Factor of the loss that keeps a memory's centroids (head memory)
+        centroids: f64 = 0.01, in 0.0..1e6;
         /// Factor, at the end of the run, that holds down evidence for wrong classes (TLC); 0: none
         evidence: f64 = 0.0, in 0.0..1e3;
         /// Factor of an expert's squared logits of classes it does not answer for (ACE)
@@ -325,6 +332,8 @@ recipe! {
         start_head: StartHead = StartHead::Keep, of StartHead::NAMES;
         /// Adapter, by number or part of its name
         device: Option<String> = None;
+        /// As what activations wait for the backward pass: f16 takes half the memory
+        activations: Activations = Activations::F32, of Activations::NAMES;
         /// Drop an epoch's last batch if it is not full
         drop_last: bool = false;
         /// Evaluate every so many epochs, and after the last

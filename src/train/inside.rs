@@ -245,7 +245,7 @@ mod tests {
             head: nn::Head::Linear,
             experts: Experts::ONE,
             norms,
-            projected: 0,
+            projected: nn::Projected::NONE,
         };
         let model = ResNet::new(&mut Builder::default(), &spec).unwrap();
         let tensors: Vec<Named> = model

@@ -27,6 +27,7 @@ type Row = (&'static str, &'static str, &'static str, u16, &'static str);
 
 const KANG: &str = "Kang et al., Decoupling Representation and Classifier, ICLR";
 const CUI: &str = "Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR";
+const OLTR: &str = "Liu et al., Large-Scale Long-Tailed Recognition in an Open World, CVPR";
 const LI: &str = "Li et al., Trustworthy Long-Tailed Classification (TLC), CVPR";
 const ACE: &str = "Cai et al., Ally Complementary Experts (ACE), ICCV";
 const CAO: &str = "Cao et al., LDAM, NeurIPS";
@@ -167,6 +168,20 @@ const ROWS: &[Row] = &[
         2021,
         "z' = (1 + c a_j) z_j + c b_j, c = sigmoid(v f + d)",
     ),
+    (
+        "head",
+        "head = \"memory\"",
+        OLTR,
+        2019,
+        "z_j = 16 |v|/(1+|v|) cos(v, W_j), v = 10/min_k |f - M_k| (f + tanh(U f) softmax(V f) M)",
+    ),
+    (
+        "head",
+        "centroids = 0.01",
+        OLTR,
+        2019,
+        "+ w (mean |f - M_y|^2/2 + 0.01 max(0, 10 - mean of others' |f - M_k|^2))",
+    ),
     ("norm", "norm = \"bn\"", "Ioffe and Szegedy, ICML", 2015, "w (x - mean)/sqrt(var + eps) + b"),
     (
         "norm",
@@ -209,6 +224,13 @@ const ROWS: &[Row] = &[
         "Zhu et al., Balanced Contrastive Learning, CVPR",
         2022,
         "- mean_p z.z_p/t + log sum_j mean_{k of class j} exp(z.z_k/t), with a prototype of each class",
+    ),
+    (
+        "contrastive",
+        "contrast = \"paco\"",
+        "Cui et al., Parametric Contrastive Learning, ICCV",
+        2021,
+        "log(sum_j pi_j e^z_j + sum_o e^s_o) - (b (z_y + log pi_y) + a sum_p s_p)/(b + a |P|), s = q.k/t, keys and queue by an averaged network",
     ),
     ("stage", "after = \"RECIPE\"", KANG, 2020, "start from that recipe's result"),
     ("stage", "start_head = \"fresh\"", KANG, 2020, "cRT: the classifier starts anew"),
@@ -329,21 +351,7 @@ const OPEN: &[Row] = &[
     ),
     ("loss", "ABC-Norm", "", 2023, "its exact weighting was not found"),
     ("norm", "compound BN", "", 0, "its constants were not found"),
-    (
-        "stage",
-        "weight balancing (MaxNorm)",
-        "Alshammari et al., CVPR",
-        2022,
-        "needs a projection after each step",
-    ),
     ("experts", "RIDE's router", "Wang et al., ICLR", 2021, "its second stage is not built"),
-    (
-        "contrastive",
-        "PaCo, OLTR memory",
-        "",
-        0,
-        "need a queue and a momentum encoder, a memory of centroids",
-    ),
 ];
 
 /// Every part: the losses first, what is not built last.

@@ -21,6 +21,7 @@ pub mod live;
 pub mod methods;
 pub mod metrics;
 pub mod mixing;
+pub mod momentum;
 pub mod parts;
 pub mod policy;
 pub mod post;

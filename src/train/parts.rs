@@ -3,8 +3,10 @@
 use super::config::{
     ClassWeights, Combine, Config, ContrastKind, Distill, FrozenNorms, Head, Sampler, Trained,
 };
+use super::momentum::MomentumSpec;
 use crate::data::sampler::Rule;
 use crate::loss::contrast::{Contrast, VIEWS};
+use crate::loss::parametric::Parametric;
 use crate::loss::{Distillation, Evidence, ObjectiveSpec, Teaching, Weights};
 use crate::nn::Mode;
 use crate::optim::{Learning, SgdOptions};
@@ -33,11 +35,12 @@ pub fn objective(config: &Config, counts: &[usize]) -> ObjectiveSpec {
         teaching: teaching(config),
         evidence: (config.model.combine == Combine::Evidence)
             .then_some(Evidence { rate: loss.evidence, engage: loss.engage }),
+        centroids: loss.centroids,
         suppress: (config.model.combine == Combine::Groups).then_some(loss.suppress),
     }
 }
 
-/// The contrastive branch beside the loss, if there is one.
+/// BCL's contrast beside the loss.
 pub fn contrast(config: &Config) -> Option<Contrast> {
     let loss = &config.loss;
     (loss.contrast == ContrastKind::Bcl).then_some(Contrast {
@@ -47,14 +50,32 @@ pub fn contrast(config: &Config) -> Option<Contrast> {
     })
 }
 
+/// PaCo's second network and queue.
+pub fn momentum(config: &Config) -> Option<MomentumSpec> {
+    let loss = &config.loss;
+    (loss.contrast == ContrastKind::Paco).then_some(MomentumSpec {
+        queue: loss.queue,
+        keep: loss.key_momentum as f32,
+        factors: Parametric {
+            others: loss.contrast_weight as f32,
+            centre: loss.loss_factor as f32,
+            temperature: loss.temperature as f32,
+        },
+    })
+}
+
 /// Numbers of a projected feature; 0 without a contrastive branch.
 pub fn projected(config: &Config) -> usize {
-    contrast(config).map_or(0, |_| config.loss.projected)
+    if config.loss.contrast == ContrastKind::None { 0 } else { config.loss.projected }
 }
 
 /// Views of an image in a batch.
 pub fn views(config: &Config) -> usize {
-    contrast(config).map_or(1, |_| VIEWS)
+    match config.loss.contrast {
+        ContrastKind::None => 1,
+        ContrastKind::Bcl => VIEWS,
+        ContrastKind::Paco => 2,
+    }
 }
 
 /// What is learned from a teacher.

@@ -67,8 +67,11 @@ fn edit_named(all: &mut [Named], post: Post, tau: f64, counts: &[usize], means: 
     }
 }
 
-/// The mean feature of each class [C, I], row by row.
-fn class_means(
+/// The mean (of the first expert's) feature of each class [C, I], row by row.
+///
+/// # Errors
+/// What the device reports.
+pub(super) fn class_means(
     session: &mut Session,
     (set, labels): (&DeviceSet, &[u32]),
     classes: usize,

@@ -2,8 +2,9 @@
 //! all in one workspace.
 
 use super::about::About;
-use super::config::{Config, MixKind, Sampler};
+use super::config::{Activations, Config, MixKind, Sampler};
 use super::device_set::DeviceSet;
+use super::momentum::MomentumEncoder;
 use super::teacher::Teacher;
 use super::{parts, policy};
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ pub struct Session {
     pub between: bool,
     /// The contrastive branch: then a batch holds the views of its images, one view behind the other.
     pub contrast: Option<Contrast>,
+    /// PaCo's second network: then a batch holds two views of its images.
+    pub encoder: Option<MomentumEncoder>,
     /// Side of a black square in training images; 0: none.
     pub cutout: usize,
     /// Image operations on training images.
@@ -53,6 +56,8 @@ pub struct Session {
     pub backbone: Mode,
     /// The network that it learns from.
     pub teacher: Option<Teacher>,
+    /// As what activations wait for the backward pass.
+    pub activations: Activations,
     workspace: Workspace,
     plans: HashMap<Key, Plan>,
     /// Do ReLU and residual sums in batch norm's pass.
@@ -80,10 +85,12 @@ impl Session {
             mix: MixKind::None,
             between: false,
             contrast: None,
+            encoder: None,
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
             teacher: None,
+            activations: Activations::F32,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
             model,
@@ -104,11 +111,15 @@ impl Session {
         let mut session = Session::new(gpu, &spec, &loss, sgd, config.train.seed)?;
         session.mix = config.input.mix;
         session.contrast = parts::contrast(config);
+        if let Some(cfg) = parts::momentum(config) {
+            session.encoder = Some(MomentumEncoder::new(gpu, &spec, &cfg, config.train.seed)?);
+        }
         session.between = config.input.sampler == Sampler::Smote;
         session.cutout = config.input.cutout;
         let [_, h, w] = about.shape;
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
+        session.activations = config.train.activations;
         Ok(session)
     }
 
@@ -130,50 +141,89 @@ impl Session {
             scope.fuse = self.fuse;
             scope.backbone = self.backbone;
             let [x, labels] = self.images(set, n, augment, 0)?;
-            let cut = self.mix != MixKind::Mixup;
-            let mixed = match self.mix {
-                MixKind::None => None,
-                MixKind::Mixup | MixKind::CutMix => Some(ops::mix(&x, &x, &labels, cut)?),
-                MixKind::Cmo => {
-                    let [others, other_labels] = self.images(set, n, augment, 1)?;
-                    Some(ops::mix(&x, &others, &other_labels, cut)?)
-                }
-            };
-            let images = mixed.as_ref().map_or(&x, |m| &m.x);
-            let others = match self.between {
-                true => {
-                    let [others, _] = self.images(set, n, augment, 1)?;
-                    Some(self.model.each_features(&scope, &others)?)
-                }
-                false => None,
-            };
-            let pass = self.model.pass_through(&scope, images, |e, own| match &others {
-                Some(others) => ops::between(&own, &others[e]),
-                None => Ok(own),
-            })?;
-            let each = &pass.logits;
-            let mut loss = match (&mixed, &self.contrast) {
-                (Some(m), _) => self.objective.of_mixed(each, [&labels, &m.labels], &m.share)?,
-                (None, None) => self.objective.of_all(each, &labels)?,
-                (None, Some(contrast)) => {
-                    let images = n / VIEWS;
-                    let first = |x: &Tensor| ops::rows(x, 0, images);
-                    let own: Vec<Tensor> = each.iter().map(first).collect::<Result<_>>()?;
-                    let usual = self.objective.of_all(&own, &first(&labels)?)?;
-                    let [z, prototypes] = self.model.project(&scope, &pass.features[0])?;
-                    let others = |x: &Tensor| ops::rows(x, images, n - images);
-                    contrast.with(&usual, &others(&z)?, &others(&labels)?, &prototypes)?
-                }
-            };
-            if let Some(teacher) = &self.teacher {
-                loss = self.objective.taught(loss, &labels, &pass, &teacher.pass(images)?)?;
-            }
             let mut work = Work::new();
-            self.sgd.step(&mut work, &scope, &loss)?;
-            work.effect(predict(&self.gpu, &pass.output, set.predictions()));
+            let output = match &self.encoder {
+                Some(encoder) => {
+                    let learner = (&self.model, &scope);
+                    let traced = encoder.trace(&self.objective, learner, &x, &labels)?;
+                    self.store_as(&mut work, &traced.loss);
+                    self.sgd.step(&mut work, &scope, &traced.loss)?;
+                    for effect in encoder.follow(&traced, &self.params, self.sgd.flag()) {
+                        work.effect(effect);
+                    }
+                    traced.output
+                }
+                None => {
+                    let (loss, output) = self.loss(&scope, (set, n, augment), &x, &labels)?;
+                    self.store_as(&mut work, &loss);
+                    self.sgd.step(&mut work, &scope, &loss)?;
+                    output
+                }
+            };
+            work.effect(predict(&self.gpu, &output, set.predictions()));
             self.plan(key, work)?;
         }
         self.plans.get(&key).ok_or_else(lost_plan)
+    }
+
+    /// Tells `work` as what activations wait for the backward pass of `loss`.
+    fn store_as(&self, work: &mut Work, loss: &Tensor) {
+        if self.activations == Activations::F16 {
+            work.halve_until(loss);
+        }
+    }
+
+    /// The loss of a batch of `n` training images `x` of `set` \[1\], and the logits [N, classes].
+    fn loss(
+        &self,
+        scope: &Scope<'_>,
+        (set, n, augment): (&DeviceSet, usize, bool),
+        x: &Tensor,
+        labels: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let cut = self.mix != MixKind::Mixup;
+        let mixed = match self.mix {
+            MixKind::None => None,
+            MixKind::Mixup | MixKind::CutMix => Some(ops::mix(x, x, labels, cut)?),
+            MixKind::Cmo => {
+                let [others, other_labels] = self.images(set, n, augment, 1)?;
+                Some(ops::mix(x, &others, &other_labels, cut)?)
+            }
+        };
+        let images = mixed.as_ref().map_or(x, |m| &m.x);
+        let others = match self.between {
+            true => {
+                let [others, _] = self.images(set, n, augment, 1)?;
+                Some(self.model.each_features(scope, &others)?)
+            }
+            false => None,
+        };
+        let pass = self.model.pass_through(scope, images, |e, own| match &others {
+            Some(others) => ops::between(&own, &others[e]),
+            None => Ok(own),
+        })?;
+        let each = &pass.logits;
+        let mut loss = match (&mixed, &self.contrast) {
+            (Some(m), _) => self.objective.of_mixed(each, [labels, &m.labels], &m.share)?,
+            (None, None) => self.objective.of_all(each, labels)?,
+            (None, Some(contrast)) => {
+                let images = n / VIEWS;
+                let first = |x: &Tensor| ops::rows(x, 0, images);
+                let own: Vec<Tensor> = each.iter().map(first).collect::<Result<_>>()?;
+                let usual = self.objective.of_all(&own, &first(labels)?)?;
+                let z = self.model.project(scope, &pass.features[0])?;
+                let prototypes = self.model.prototypes(scope)?;
+                let others = |x: &Tensor| ops::rows(x, images, n - images);
+                contrast.with(&usual, &others(&z)?, &others(labels)?, &prototypes)?
+            }
+        };
+        if let Some(centroids) = self.model.centroids(scope) {
+            loss = self.objective.remembered(&loss, labels, &pass.features[0], &centroids)?;
+        }
+        if let Some(teacher) = &self.teacher {
+            loss = self.objective.taught(loss, labels, &pass, &teacher.pass(images)?)?;
+        }
+        Ok((loss, pass.output))
     }
 
     /// A batch of training images, or with `draw` = 1 of those that they are mixed with.

@@ -4,7 +4,7 @@
 //! position in the epoch); order, augmentation and learning rate are functions of (seed, epoch,
 //! position), so a resumed run computes the same bits as an unbroken one.
 
-use super::about::{About, Position, at_file, floats, start_from, text, tracked};
+use super::about::{About, Position, at_file, beside, floats, start_from, text, tracked};
 use super::checkpoint::{Checkpoint, TensorData};
 use super::config::{Augment, Config, Sampler, StartHead};
 use super::device_set::DeviceSet;
@@ -85,6 +85,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
     let begun = Trainer::new(config, options, splits, gpu, run).and_then(|mut trainer| {
         trainer.start()?;
         trainer.find_neighbours()?;
+        trainer.fill_memory()?;
         Ok(trainer)
     });
     match begun {
@@ -203,6 +204,9 @@ impl<'a> Trainer<'a> {
             teacher.check(file.meta.get(TEACHER), &latest.path)?;
         }
         self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
+        if let Some(encoder) = &self.session.encoder {
+            encoder.import(&beside(file)).map_err(|e| at_file(&latest.path, e))?;
+        }
         let position = file.meta.get("position").map(|p| serde_json::from_str(p));
         let Some(Ok(position)) = position else {
             return Err(Error::data(&latest.path, "holds no position to resume from"));
@@ -442,6 +446,11 @@ impl<'a> Trainer<'a> {
                 file.push(name, &[], TensorData::I64(vec![count]));
             }
             file.push(name, &shape, TensorData::F32(data));
+        }
+        if let Some(encoder) = self.session.encoder.as_ref().filter(|_| optimizer) {
+            for (name, shape, data) in encoder.export()? {
+                file.push(name, &shape, TensorData::F32(data));
+            }
         }
         file.meta.insert("config".into(), self.config.to_toml()?);
         file.meta.insert("about".into(), text(&self.about)?);

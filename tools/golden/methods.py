@@ -90,10 +90,76 @@ def balanced_contrast(folder):
     save(folder, "balanced-contrast", {"f": f, "p": p, "labels": labels[: 2 * n]}, {}, loss, {"temperature": t})
 
 
+def memory(folder):
+    """As the authors' MetaEmbeddingClassifier, CosNormClassifier and DiscCentroidsLoss."""
+    rng = np.random.default_rng(4)
+    n, classes, width = 6, 4, 5
+    y = torch.tensor([0, 0, 1, 0, 3, 1])
+    names = {"f": (n, width), "v": (classes, width), "a": (classes,), "u": (width, width), "b": (width,),
+             "w": (classes, width), "m": (classes, width)}
+    given_here = {name: given(rng, *shape).requires_grad_() for name, shape in names.items()}
+    f, v, a, u, b, w, m = given_here.values()
+    c, share = given(rng, n, classes), 0.3
+    fixed = m.detach()
+    distances = torch.norm(f[:, None] - fixed[None], 2, 2)
+    reach = (10 / torch.sort(distances, 1)[0][:, :1]).expand(-1, width)
+    x = reach * (f + torch.tanh(f @ u.T + b) * ((f @ v.T + a).softmax(1) @ fixed))
+    norm = torch.norm(x, 2, 1, keepdim=True)
+    z = 16 * (norm / (1 + norm)) * (x / norm) @ (w / torch.norm(w, 2, 1, keepdim=True)).T
+
+    # Their backward of the first part: for the centroids the mean over a class's features and one more.
+    class Attract(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, f, m):
+            ctx.save_for_backward(f, m)
+            return (f - m[y]).pow(2).sum() / 2 / n
+
+        @staticmethod
+        def backward(ctx, grad):
+            f, m = ctx.saved_tensors
+            counts = 1 + torch.bincount(y, minlength=classes)
+            moved = torch.zeros_like(m).index_add_(0, y, m[y] - f) / counts[:, None]
+            return grad * (f - m[y]) / n, grad * moved / n
+
+    squares = f.pow(2).sum(1, keepdim=True) + m.pow(2).sum(1)[None] - 2 * f @ m.T
+    squares = squares * (y[:, None] != torch.arange(classes)[None])
+    repel = torch.clamp(10 - squares.sum() / (n * classes), 0.0, 1e6)
+    assert 0 < repel < 10
+    centroids = Attract.apply(f, m) + 0.01 * repel
+    loss = (c * z).sum() + share * centroids
+    save(folder, "memory", given_here | {"c": c, "labels": y}, {"z": z, "centroids": centroids.reshape(1)}, loss,
+         {"share": share})
+
+
+def parametric_contrast(folder):
+    """As the authors' PaCoLoss, features being queries, keys and queue."""
+    rng = np.random.default_rng(5)
+    n, held, classes, width, t, alpha, beta = 5, 8, 4, 6, 0.05, 0.05, 0.7
+    y, old = torch.tensor([0, 0, 1, 3, 0]), torch.tensor([2, 0, 0, 1, 3, 1, 0, 2])
+    f, k = given(rng, n, width).requires_grad_(), given(rng, n, width)
+    queue, z = given(rng, held, width, scale=0.2), given(rng, n, classes, scale=3.0).requires_grad_()
+    weight = torch.tensor([50.0, 20.0, 5.0, 1.0], dtype=torch.float64)
+    features = torch.cat([F.normalize(f, dim=1), F.normalize(k, dim=1), queue])
+    labels = torch.cat([y, y, old])[:, None]
+    mask = (labels[:n] == labels.T).double()
+    dots = features[:n] @ features.T / t
+    adjusted = z + torch.log(weight / weight.sum() + 1e-9)
+    dots = torch.cat([adjusted, dots], 1)
+    logits = dots - dots.max(1, keepdim=True)[0].detach()
+    counted = torch.scatter(torch.ones_like(mask), 1, torch.arange(n)[:, None], 0)
+    hot = F.one_hot(y, classes).double()
+    mask = torch.cat([hot * beta, mask * counted * alpha], 1)
+    counted = torch.cat([torch.ones(n, classes, dtype=torch.float64), counted], 1)
+    log_p = logits - torch.log((logits.exp() * counted).sum(1, keepdim=True) + 1e-12)
+    loss = -((mask * log_p).sum(1) / mask.sum(1)).mean()
+    inputs = {"f": f, "z": z, "k": k, "queue": queue, "labels": y, "queue_labels": old, "counts": weight}
+    save(folder, "parametric-contrast", inputs, {}, loss, {"temperature": t, "others": alpha, "centre": beta})
+
+
 def write(folder):
     for part in PARTS:
         part(folder)
     print(f"{len(PARTS)} methods' parts in {folder}")
 
 
-PARTS = [weight_norm, trans_norm, balanced_contrast]
+PARTS = [weight_norm, trans_norm, balanced_contrast, memory, parametric_contrast]

@@ -67,7 +67,9 @@ choice! {
         /// A linear layer whose logits have a learned factor for each class (LWS).
         Lws = "lws",
         /// A linear layer whose logits are calibrated by class and sample (DisAlign).
-        DisAlign = "disalign"
+        DisAlign = "disalign",
+        /// Cosines of features that are enriched from a memory of centroids (OLTR).
+        Memory = "memory"
     }
 }
 choice! {
@@ -89,7 +91,9 @@ choice! {
         /// None.
         None = "none",
         /// Balanced contrastive learning: three views, prototypes, classes averaged (Zhu et al., 2022).
-        Bcl = "bcl"
+        Bcl = "bcl",
+        /// Parametric contrastive learning: a momentum encoder, a queue, learned centres (Cui et al., 2021).
+        Paco = "paco"
     }
 }
 choice! {
@@ -179,6 +183,15 @@ choice! {
         Keep = "keep",
         /// From the seed.
         Fresh = "fresh"
+    }
+}
+choice! {
+    /// As what activations wait for the backward pass.
+    Activations {
+        /// As they are.
+        F32 = "f32",
+        /// As halves: in half the memory, rounded to 11 bits.
+        F16 = "f16"
     }
 }
 choice! {

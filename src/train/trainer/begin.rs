@@ -3,6 +3,9 @@
 use super::*;
 use crate::data::neighbours::Points;
 use crate::data::smote::Smote;
+use crate::nn::CENTROIDS;
+use crate::train::config::Head;
+use crate::train::post::class_means;
 
 impl Trainer<'_> {
     /// The parameters of `--init`.
@@ -12,6 +15,9 @@ impl Trainer<'_> {
             self.at.tracked = tracked(&file);
             let fresh = self.config.train.start_head == StartHead::Fresh;
             start_from(&self.session.params, &file, fresh).map_err(|e| at_file(init, e))?;
+            if let Some(encoder) = &self.session.encoder {
+                encoder.begin_as(&self.session.params)?;
+            }
         }
         Ok(())
     }
@@ -29,5 +35,20 @@ impl Trainer<'_> {
             self.feed.smote = Some(Smote::new(&points, labels, classes, k));
         }
         Ok(())
+    }
+
+    /// At a run's beginning each centroid of a memory is the mean of its class's features.
+    pub(super) fn fill_memory(&mut self) -> Result<()> {
+        if self.config.model.head != Head::Memory || self.at.step > 0 {
+            return Ok(());
+        }
+        let labels = self.splits.train.labels.as_slice();
+        let (classes, batch) = (self.splits.counts.len(), self.config.train.batch_size);
+        let means = class_means(&mut self.session, (&self.train, labels), classes, batch)?;
+        let mut all = self.session.params.export(false)?;
+        for (_, _, values) in all.iter_mut().filter(|(name, ..)| name == CENTROIDS) {
+            values.iter_mut().zip(&means).for_each(|(v, mean)| *v = *mean as f32);
+        }
+        self.session.params.import(&all)
     }
 }

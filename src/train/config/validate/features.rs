@@ -1,7 +1,9 @@
-//! Contradictions about what is done with features: contrastive branches, SMOTE's draws towards neighbours.
+//! Contradictions about what is done with features: contrastive branches, memories, SMOTE's draws towards
+//! neighbours.
 
 use super::super::{
-    Augment, Config, ContrastKind, FrozenNorms, MixKind, PolicyKind, Sampler, Trained,
+    Augment, ClassWeights, Config, ContrastKind, Distill, FrozenNorms, Head, LossCfg, MixKind,
+    PolicyKind, Sampler, Trained, WeightNorm,
 };
 use crate::error::{Error, Result};
 
@@ -21,10 +23,27 @@ impl Config {
                 return wrong(format!("contrast {} {why}", self.loss.contrast.name()));
             }
         }
+        self.validate_paco()?;
         if self.loss.contrast == ContrastKind::None && self.loss.loss_factor != 1.0 {
             return wrong(
                 "loss_factor is about the loss beside a contrast: give --contrast".into(),
             );
+        }
+        if self.model.head == Head::Memory {
+            let contradictions = [
+                (self.model.experts > 1, "is one network's: leave --experts out"),
+                (input.mix != MixKind::None, "knows one label a sample: leave --mix out"),
+                (self.loss.contrast != ContrastKind::None, "sees one view: leave --contrast out"),
+                (
+                    self.model.weight_norm != WeightNorm::None,
+                    "has cosines: leave --weight-norm out",
+                ),
+            ];
+            if let Some((_, why)) = contradictions.iter().find(|(holds, _)| *holds) {
+                return wrong(format!("head memory {why}"));
+            }
+        } else if self.loss.centroids != LossCfg::default().centroids {
+            return wrong("centroids is about a memory: give --head memory".into());
         }
         if input.sampler != Sampler::Smote {
             return Ok(());
@@ -47,5 +66,44 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// PaCo's loss is its own, its queue a ring of whole batches.
+    fn validate_paco(&self) -> Result<()> {
+        let (loss, train, defaults) = (&self.loss, &self.train, LossCfg::default());
+        if loss.contrast != ContrastKind::Paco {
+            let (queue, keep) =
+                (loss.queue != defaults.queue, loss.key_momentum != defaults.key_momentum);
+            return match queue || keep {
+                true => {
+                    Err(Error::usage("queue and key_momentum are about paco: give --contrast paco"))
+                }
+                false => Ok(()),
+            };
+        }
+        if loss.loss_factor <= 0.0 {
+            return Err(Error::usage(
+                "paco needs a loss_factor above 0: the weight of a class's centre",
+            ));
+        }
+        if !train.drop_last || !loss.queue.is_multiple_of(train.batch_size) {
+            return Err(Error::usage(format!(
+                "paco's queue takes whole batches: give --drop-last, and a --queue that is a multiple of the batch_size, {}",
+                train.batch_size
+            )));
+        }
+        let others = [
+            ("loss", loss.loss != "ce"),
+            ("label_smoothing", loss.label_smoothing != 0.0),
+            ("class_weights", loss.class_weights != ClassWeights::None),
+            ("logit_adjust", loss.logit_adjust != 0.0),
+            ("a teacher", self.teacher.distill != Distill::None || self.teacher.attention > 0.0),
+        ];
+        match others.iter().find(|(_, set)| *set) {
+            Some((key, _)) => Err(Error::usage(format!(
+                "contrast paco is a loss of its own, with the class shares in it: leave {key} out"
+            ))),
+            None => Ok(()),
+        }
     }
 }
