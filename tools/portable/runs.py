@@ -16,9 +16,11 @@ import time
 from . import place
 
 NAMES = ("system", "mesa25", "swiftshader")
+# The system's lavapipe with vectors of so many bits, and so with subgroups of 16 and of 4.
+VECTORS = {"subgroups-16": "512", "subgroups-4": "128"}
 # Replays on Dawn, by the Vulkan driver below; DX12 under Wine. Minutes each.
 DAWN = {"dawn": "mesa25", "dawn-swiftshader": "swiftshader"}
-ALL = (*NAMES, *DAWN, "dx12")
+ALL = (*NAMES, *VECTORS, *DAWN, "dx12")
 TRAJECTORY_NAMES = ("bn", "nbn", "nbn-lr")
 TRAJECTORIES = place.ROOT / "tests" / "golden" / "trajectory"
 STEPS = 20
@@ -42,7 +44,10 @@ def host(name):
         with dx12.host() as made:
             yield made
         return
-    environment = {} if name == "system" else place.driver(name)
+    if name in VECTORS:
+        environment = {"LP_NATIVE_VECTOR_WIDTH": VECTORS[name]}
+    else:
+        environment = {} if name == "system" else place.driver(name)
     yield None if environment is None else ([str(program())], environment)
 
 
