@@ -32,6 +32,8 @@ fn benches(c: &mut Criterion) {
         norm: Norm::Nbn,
         nbn_layers: "last-stage".into(),
         classes: 10,
+        side: 32,
+        recompute: false,
     };
     group.bench_function("plan_small", |b| b.iter(|| StepJob::new(&gpu, &spec).expect("a plan")));
     group.finish();

@@ -22,6 +22,8 @@ fn benches(c: &mut Criterion) {
             norm,
             nbn_layers: "last-stage".into(),
             classes: 10,
+            side: 32,
+            recompute: false,
         };
         group.throughput(Throughput::Elements(batch_size as u64));
         group.bench_function(format!("{model}_{}_b{batch_size}", norm.name()), |b| {

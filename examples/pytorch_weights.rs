@@ -4,8 +4,8 @@
 
 use evenkeel::gpu::Gpu;
 use evenkeel::nn::{
-    BiasStart, Builder, Experts, Head, Mode, NormKind, NormLayers, Norms, Params, ResNet, Scope,
-    Spec,
+    BiasStart, Builder, Experts, Head, Mode, NormKind, NormLayers, Norms, Params, Projected,
+    ResNet, Scope, Spec,
 };
 use evenkeel::ops;
 use evenkeel::tensor::Tensor;
@@ -30,7 +30,8 @@ pub fn main() -> Result<(), Box<dyn Error>> {
     let model = model.ok_or("no model has so many blocks")?.name;
     let norms = Norms::new(NormKind::Bn, NormLayers::Nothing, BiasStart::Zero);
     let (classes, experts) = (shape[0], Experts::ONE);
-    let spec = Spec { model, classes, head: Head::Linear, experts, norms, projected: 0 };
+    let spec =
+        Spec { model, classes, head: Head::Linear, experts, norms, projected: Projected::NONE };
     let gpu = Gpu::open(None)?;
     let mut builder = Builder::default();
     let net = ResNet::new(&mut builder, &spec)?;

@@ -470,7 +470,7 @@ fn rest() -> Vec<Kernel> {
             "optim.guard",
             "notes the first gradient or loss that is not finite",
             WORDS,
-            |s, c| optim::guard(64 * s.at("blocks"), c),
+            |s, c| optim::guard(64 * s.at("blocks"), 0, c),
         ),
         only("optim.sgd", "g += wd p; m = mu m + g; p -= lr m", WORDS, move |s, c| {
             let sgd = optim::Sgd {
@@ -483,6 +483,18 @@ fn rest() -> Vec<Kernel> {
         }),
         only("optim.running", "running = 0.9 running + 0.1 batch", WORDS, |s, c| {
             optim::running_update(64 * s.at("blocks"), 0.1, c)
+        }),
+        only("optim.accumulate", "total += weight part", WORDS, |s, c| {
+            optim::accumulate(64 * s.at("blocks"), c)
+        }),
+        only("optim.square_sum", "partial = sums of g^2", WORDS, |s, c| {
+            optim::square_sum(64 * s.at("blocks"), 0, c)
+        }),
+        only("optim.clip", "g *= min(1, limit/(|g| + 1e-6))", WORDS, |s, c| {
+            optim::clip(64 * s.at("blocks"), 1.0, c)
+        }),
+        only("optim.ema", "average += (1 - decay)(value - average)", WORDS, |s, c| {
+            optim::ema(64 * s.at("blocks"), 0.999, c)
         }),
         only(
             "limits.fma",

@@ -155,12 +155,18 @@ fn resnet20(all: &mut Census, n: u32) {
     all.add("argmax", softmax_ce::argmax_store(n, 10, &caps));
     let words = 272_512;
     let group = optim::Group { weight_decay: 2e-4, lr_scale: 1.0 };
-    all.add("guard", optim::guard(words, &caps));
+    all.add("guard", optim::guard(words, 0, &caps));
     for nesterov in [false, true] {
         let sgd = optim::Sgd { words, momentum: 0.9, nesterov, groups: vec![group; 2] };
         all.add("sgd", optim::sgd(&sgd, &caps));
     }
     all.add("running", optim::running_update(1408, 0.1, &caps));
+    for words in [1, 1408] {
+        all.add("accumulate", optim::accumulate(words, &caps));
+    }
+    all.add("square_sum", optim::square_sum(words, 3, &caps));
+    all.add("clip", optim::clip(words, 1.0, &caps));
+    all.add("ema", optim::ema(1408, 0.999, &caps));
     all.add("max_norm", optim::max_norm(10, 64, 0.5, &caps));
     all.add("record", optim::record());
     all.add("enqueue", optim::enqueue(64 * 32, 1024 * 32, &caps));

@@ -10,6 +10,7 @@
   init                writes a network's first parameters
   trajectory          the losses of training steps, in float32 and float64
   trajectory-small    the committed trajectories: a small net on images made from a formula
+  updates             the committed steps of several batches, clipped, averaged
   compare-trajectory  the engine's losses beside PyTorch's
   check-checkpoint    loads the engine's checkpoint into the reference network, compares logits
   made-images         writes the formula's images as CIFAR-10 binary files
@@ -77,6 +78,9 @@ def arguments():
     small = commands.add_parser("trajectory-small", help="write the committed trajectories")
     small.add_argument("--out", default=str(GOLDEN / "trajectory"))
 
+    updates = commands.add_parser("updates", help="write the committed steps of several batches, clipped, averaged")
+    updates.add_argument("--out", default=str(GOLDEN / "trajectory"))
+
     compare = commands.add_parser("compare-trajectory", help="the engine's losses beside PyTorch's")
     compare.add_argument("engine", help="the engine's JSON lines (--json --log-steps 1)")
     compare.add_argument("torch", help="JSON of `trajectory`")
@@ -109,7 +113,7 @@ def main():
     args = arguments()
     try:
         import torch
-        from golden import augment, imagenet, losses, methods, nets, ops, runs, teachers
+        from golden import augment, imagenet, losses, methods, nets, ops, runs, teachers, updates
     except ImportError as error:
         sys.exit(f"{error}; `pip install torch numpy safetensors` brings it")
     torch.set_num_threads(args.threads)
@@ -143,6 +147,8 @@ def main():
             runs.save_json(args.out, found)
     elif args.command == "trajectory-small":
         runs.small(args.out)
+    elif args.command == "updates":
+        updates.small(args.out)
     elif args.command == "compare-trajectory":
         same = runs.compare_trajectory(args.engine, args.torch, args.rtol, args.first_rtol, args.lr, args.steps)
         sys.exit(0 if same else 1)

@@ -7,7 +7,7 @@
 // is clipped at the border. share[0] is what is left of x: lambda, or 1 - (area of the box) / (H W).
 // partner[i] = other_labels[j]. lambda = 1 leaves the batch as it is.
 //
-// Random words: philox(key = seed, counter = (step, 0, STREAM, 0)): .x the centre's row, .y its column.
+// Random words: philox(key = seed, counter = (step, batch, STREAM, 0)): .x the centre's row, .y its column.
 //
 // Mapping: a workgroup of 64 threads per sample, each thread taking every 64th pack of it.
 // Grid: samples, folded into x and y. Bindings: 0 x, 1 other, 2 other's labels, 3 step, 4 y, 5 partner, 6 share.
@@ -45,7 +45,7 @@ fn main(
         return;
     }
     let j = (i + step.shift) % N;
-    let random = philox(vec4<u32>(step.step, 0u, STREAM, 0u), step.seed);
+    let random = philox(vec4<u32>(step.step, step.batch, STREAM, 0u), step.seed);
     let rows = side(random.x, H);
     let columns = side(random.y, W);
     if (thread == 0u) {

@@ -1,7 +1,8 @@
 // Finds non-finite gradients and losses, by bits: an exponent of all ones.
 //
 //   flag[0]  1 when something was found, else 0
-//   flag[1]  ~block of the first 64-word block with a non-finite gradient, 0 when there is none
+//   flag[1]  ~block of the first 64-word block with a non-finite gradient, 0 when there is none; blocks are
+//            counted over all parts, of which this launch's begins at FIRST
 //   flag[2]  1 when the loss was non-finite
 //   flag[3]  ~step at which something was first found, 0 when nothing was
 // All by atomicMax, so the result does not depend on the order: the largest complement is the
@@ -35,7 +36,7 @@ fn guard(
     }
     let bad_loss = wg.x == 0u && lid == 0u && (loss[0] & EXPONENT) == EXPONENT;
     if first != 0xffffffffu {
-        atomicMax(&flag[1], ~(first / PACKS));
+        atomicMax(&flag[1], ~(FIRST + first / PACKS));
     }
     if bad_loss {
         atomicMax(&flag[2], 1u);

@@ -1,5 +1,6 @@
-//! The optimizer step over flat buffers: guard against non-finite values, SGD, running statistics,
-//! the record of losses. One launch each, whatever the number of parameters.
+//! The optimizer step over flat buffers: guard against non-finite values, sum over a step's batches, clipping,
+//! SGD, running statistics, averages, the record of losses. One launch each, whatever the number of parameters; one a part where they
+//! are more than a device binds.
 //!
 //! Parameters lie in one buffer of `words` (a multiple of 64), each starting at a multiple of 64 with
 //! zeros behind it; gradients and momentum are its twins. The kernels read lengths off the bindings:
@@ -41,8 +42,8 @@ pub const FLAG_WORDS: usize = 4;
 pub struct NonFinite {
     /// The first step at which something was found.
     pub step: u32,
-    /// The first block of 64 words with a non-finite gradient, over the steps since the flag was
-    /// cleared.
+    /// The first block of 64 words, counted over all parts, with a non-finite gradient, over the steps
+    /// since the flag was cleared.
     pub block: Option<u32>,
     /// A loss was non-finite.
     pub loss: bool,
@@ -57,6 +58,10 @@ impl NonFinite {
 }
 
 const GUARD: Source = source!("optim/guard.wgsl");
+const ACCUMULATE: Source = source!("optim/accumulate.wgsl");
+const SQUARE_SUM: Source = source!("optim/square_sum.wgsl");
+const CLIP: Source = source!("optim/clip.wgsl");
+const EMA: Source = source!("optim/ema.wgsl");
 const STATE_BUFFERS: Source = source!("optim/state_buffers.wgsl");
 const STATE_TEXELS: Source = source!("optim/state_texels.wgsl");
 const SGD: Source = source!("optim/sgd.wgsl");
@@ -67,15 +72,83 @@ const RECORD: Source = source!("optim/record.wgsl");
 
 /// Looks for non-finite gradients and a non-finite loss.
 ///
-/// In: `grads [words]`, `loss [1]`, `flag [4]` (u32, bound read_write; the host clears it). The flag's
-/// encoding is [`NonFinite::decode`]'s; flag\[0\] != 0 stops [`sgd`] and [`running_update`].
-pub fn guard(words: u32, caps: &Caps) -> Program {
+/// In: `grads [words]`, whose first block has the number `first`, `loss [1]`, `flag [4]` (u32, bound
+/// read_write; the host clears it). The flag's encoding is [`NonFinite::decode`]'s; flag\[0\] != 0 stops [`sgd`] and [`running_update`].
+pub fn guard(words: u32, first: u32, caps: &Caps) -> Program {
     let bytes = 4 * u64::from(words);
-    let launch = flat(GUARD, "guard", words / 4, caps).texels(caps, &["grads"]).cost(0, bytes, 0);
+    let launch = flat(GUARD, "guard", words / 4, caps)
+        .constant("FIRST", first)
+        .texels(caps, &["grads"])
+        .cost(0, bytes, 0);
     let mut program = Program::default();
     let args = [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step];
     program.push_reading(launch, &args, &[Arg::In(0)]);
     program
+}
+
+/// `total += weight part`, from zero at a step's first batch: weight and batch are the step's.
+///
+/// In: `total [words]` (read_write), `part [words]`.
+pub fn accumulate(words: u32, caps: &Caps) -> Program {
+    let vec4 = words.is_multiple_of(4);
+    let bytes = 4 * u64::from(words);
+    let launch = flat(ACCUMULATE, "accumulate", packs(words, vec4), caps)
+        .constant("WORDS", words)
+        .part("pack", pack(vec4))
+        .cost(2 * u64::from(words), 2 * bytes, bytes);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Step])
+}
+
+/// How many partial sums [`square_sum`] makes of `words` gradients.
+pub fn square_sums(words: u32, caps: &Caps) -> u32 {
+    flat(SQUARE_SUM, "square_sum", words / 4, caps).grid[0].min(MOST_SUMS)
+}
+
+/// Each workgroup of [`clip`] reads all partial sums.
+const MOST_SUMS: u32 = 512;
+
+/// The sums of squares of runs of the gradients.
+///
+/// In: `grads [words]`, `partial` (read_write), of which those from `first` on are written: as many as
+/// [`square_sums`] says.
+pub fn square_sum(words: u32, first: u32, caps: &Caps) -> Program {
+    let launch = flat(SQUARE_SUM, "square_sum", words / 4, caps)
+        .constant("WORDS", words)
+        .constant("FIRST", first)
+        .texels(caps, &["grads"])
+        .grid(square_sums(words, caps), 1, 1)
+        .cost(2 * u64::from(words), 4 * u64::from(words), 4);
+    let mut program = Program::default();
+    program.push_reading(launch, &[Arg::In(0), Arg::In(1)], &[Arg::In(0)]);
+    program
+}
+
+/// `grads *= min(1, limit / (norm + 1e-6))`, the norm that of all partial sums, and `ring[step] = norm`
+/// (`torch.nn.utils.clip_grad_norm_`).
+///
+/// In: `grads [words]` (read_write), `partial`, `ring` (read_write).
+pub fn clip(words: u32, limit: f32, caps: &Caps) -> Program {
+    let bytes = 4 * u64::from(words);
+    let launch = flat(CLIP, "clip", words / 4, caps).constant("LIMIT", limit).cost(
+        u64::from(words),
+        bytes,
+        bytes,
+    );
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step])
+}
+
+/// `average += (1 - decay) (value - average)`, unless the flag is set.
+///
+/// In: `average [words]` (read_write), `value [words]`, `flag`.
+pub fn ema(words: u32, decay: f64, caps: &Caps) -> Program {
+    let vec4 = words.is_multiple_of(4);
+    let bytes = 4 * u64::from(words);
+    let launch = flat(EMA, "ema", packs(words, vec4), caps)
+        .constant("WORDS", words)
+        .constant("RATE", (1.0 - decay) as f32)
+        .part("pack", pack(vec4))
+        .cost(3 * u64::from(words), 2 * bytes, bytes);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2)])
 }
 
 /// One SGD step: `g += decay p; m = momentum m + g; p -= lr (g + momentum m if nesterov else m)`.

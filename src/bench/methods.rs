@@ -104,7 +104,7 @@ impl Stage {
     /// No memory.
     pub fn new(gpu: &Rc<Gpu>, spec: &MethodsSpec, classes: usize, largest: usize) -> Result<Self> {
         let counts = longtail::counts(largest, classes, 100.0, crate::data::Profile::Exp);
-        let mut data = images(counts.iter().sum(), classes);
+        let mut data = images(counts.iter().sum(), classes, 32);
         data.labels = (0u32..).zip(&counts).flat_map(|(c, n)| vec![c; *n]).collect();
         // Over-sampling has the longest epoch: every class as often as the largest.
         let set = DeviceSet::with_room(gpu, &data, largest * classes)?;
@@ -223,10 +223,10 @@ impl Job<'_> {
     fn run(&mut self, gpu: &Gpu, set: &DeviceSet, steps: usize) -> Result<()> {
         let epoch = self.config.train.epochs / 2;
         for _ in 0..steps {
-            let uniform = self.feed.uniform(1e-3, epoch, self.step, (0, self.batch));
-            self.plan(set)?.run(&uniform)?;
+            let batches = self.feed.batches(1e-3, epoch, self.step, (0, self.batch));
+            let augment = self.config.input.augment == Augment::Standard;
+            self.session.step(set, &batches, augment)?;
             self.step += 1;
-            gpu.throttle()?;
         }
         gpu.wait()
     }

@@ -33,6 +33,10 @@ pub struct StepSpec {
     pub nbn_layers: String,
     /// Classes.
     pub classes: usize,
+    /// Rows and columns of an image.
+    pub side: usize,
+    /// Keep of each block its output alone.
+    pub recompute: bool,
 }
 
 /// One launch of a step.
@@ -100,7 +104,7 @@ impl StepJob {
     /// # Errors
     /// An unknown model, no memory for the batch, what planning reports.
     pub fn new(gpu: &Rc<Gpu>, spec: &StepSpec) -> Result<Self> {
-        let data = images(spec.batch_size, spec.classes);
+        let data = images(spec.batch_size, spec.classes, spec.side);
         let about = About {
             model: spec.model.clone(),
             norm: spec.norm,
@@ -121,7 +125,8 @@ impl StepJob {
         };
         let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
         let network = about.spec(BiasStart::Zero)?;
-        let session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
+        let mut session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
+        session.recompute = spec.recompute;
         let set = DeviceSet::upload(gpu, &data)?;
         let mut job = StepJob {
             gpu: gpu.clone(),
@@ -235,9 +240,9 @@ pub fn convolution_share(launches: &[LaunchTime]) -> Option<f64> {
     (total > 0.0).then(|| convs / total)
 }
 
-/// `n` CIFAR-sized images of noise, labels in turn.
-pub(super) fn images(n: usize, classes: usize) -> Dataset {
-    let shape = [3, 32, 32];
+/// `n` square images of noise, labels in turn.
+pub(super) fn images(n: usize, classes: usize, side: usize) -> Dataset {
+    let shape = [3, side, side];
     let bytes: usize = shape.iter().product();
     Dataset {
         name: "noise".into(),

@@ -195,6 +195,12 @@ impl Gpu {
         self.with(Caps { tuned, ..self.caps.clone() }, self.watchdog)
     }
 
+    /// The same device, binding no more than `bytes` at once.
+    pub fn binding_at_most(&self, bytes: u64) -> Rc<Gpu> {
+        let max_binding = self.caps.max_binding.min(bytes);
+        self.with(Caps { max_binding, ..self.caps.clone() }, self.watchdog)
+    }
+
     /// The same device, kept busy at once for no longer than `watchdog` says.
     pub fn watched_by(&self, watchdog: Watchdog) -> Rc<Gpu> {
         self.with(self.caps.clone(), watchdog)

@@ -12,11 +12,11 @@ use std::rc::Rc;
 use wgpu::util::DeviceExt;
 
 /// Size of the step's uniform in bytes (`shaders/step.wgsl`).
-pub const STEP_BYTES: usize = 32;
+pub const STEP_BYTES: usize = 40;
 
 /// The step's uniform: what changes between two replays of a plan.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct StepUniform {
     /// The optimizer's learning rate.
     pub learning_rate: f32,
@@ -32,6 +32,17 @@ pub struct StepUniform {
     pub lambda: f32,
     /// Sample i is mixed with sample i + shift, modulo the batch.
     pub shift: u32,
+    /// The batch's share of the step's samples.
+    pub weight: f32,
+    /// Number of the batch within the step.
+    pub batch: u32,
+}
+
+impl Default for StepUniform {
+    /// Zeros, of a step of one batch.
+    fn default() -> Self {
+        StepUniform { weight: 1.0, ..bytemuck::Zeroable::zeroed() }
+    }
 }
 
 /// A pipeline with its buffers and grid, ready to run, in one piece or several.

@@ -217,7 +217,7 @@ impl Tape {
         let known = self.known.borrow();
         let (kind, slice) = match bound {
             Bound::Step(raw) => {
-                let bytes = known.steps.get(raw).copied().unwrap_or_default();
+                let bytes = known.steps.get(raw).copied().unwrap_or([0; STEP_BYTES]);
                 let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
                 return json!({"kind": "uniform", "words": words});
             }

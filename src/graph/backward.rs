@@ -1,9 +1,10 @@
 //! Reverse mode: from a loss back through the recorded nodes, emitting each op's gradient as nodes
 //! of ordinary ops; a value used several times gets the sum.
 
+use super::recompute::Recompute;
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::tensor::{Gradients, Node, Source, Tensor, ValueId};
+use crate::tensor::{Gradients, Node, Segment, Source, Tensor, ValueId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
@@ -12,23 +13,47 @@ use std::rc::Rc;
 /// # Errors
 /// A loss that is not one element, or an op without a gradient on the way.
 pub fn grad(loss: &Tensor, wrt: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+    grad_again(loss, wrt, &[])
+}
+
+/// [`grad`], for which what is inside each of `segments` is computed again.
+///
+/// # Errors
+/// As [`grad`].
+pub fn grad_again(
+    loss: &Tensor,
+    wrt: &[&Tensor],
+    segments: &[Segment],
+) -> Result<Vec<Option<Tensor>>> {
     if loss.shape().len() != 1 {
         let message = format!("the loss must be one element, not {}", loss.shape());
         return Err(Error::Shape { op: "grad", message });
     }
     let one = ops::fill(loss.gpu(), loss.shape().clone(), 1.0);
-    vjp(&[(loss.clone(), one)], wrt)
+    walk(&[(loss.clone(), one)], wrt, segments)
 }
 
 /// Vector-Jacobian product: Σ over `outputs` of gradientᵀ · d output / d each of `wrt`.
 ///
 /// # Errors
 /// A gradient whose shape is not its output's, or an op without a gradient on the way.
-// ANCHOR: walk
 pub fn vjp(outputs: &[(Tensor, Tensor)], wrt: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+    walk(outputs, wrt, &[])
+}
+
+/// Nodes by id.
+pub(super) type Nodes = BTreeMap<u64, Rc<Node>>;
+
+// ANCHOR: walk
+fn walk(
+    outputs: &[(Tensor, Tensor)],
+    wrt: &[&Tensor],
+    segments: &[Segment],
+) -> Result<Vec<Option<Tensor>>> {
     let targets: HashSet<ValueId> = wrt.iter().map(|t| t.id()).collect();
     let nodes = ancestors(outputs.iter().map(|(t, _)| t));
     let relevant = depending(&nodes, &targets);
+    let mut recompute = Recompute::new(segments, &nodes, outputs.iter().map(|(t, _)| t));
     let mut found: HashMap<ValueId, Vec<Tensor>> = HashMap::new();
     for (value, gradient) in outputs {
         if value.shape() != gradient.shape() {
@@ -49,8 +74,9 @@ pub fn vjp(outputs: &[(Tensor, Tensor)], wrt: &[&Tensor]) -> Result<Vec<Option<T
         if gradients.iter().all(Option::is_none) {
             continue;
         }
+        let (again, values) = recompute.of(&gpu, node, values);
         let context = Gradients { values, outputs: gradients };
-        let to_inputs = node.op.backward(node, &context)?;
+        let to_inputs = node.op.backward(&again, &context)?;
         for (input, gradient) in node.inputs.iter().zip(to_inputs) {
             if let Some(gradient) = gradient
                 && needs(input, &relevant, &targets)
@@ -82,7 +108,7 @@ fn total(
 }
 
 /// Every node behind `roots`, by id: a topological order.
-pub(super) fn ancestors<'a>(roots: impl Iterator<Item = &'a Tensor>) -> BTreeMap<u64, Rc<Node>> {
+pub(super) fn ancestors<'a>(roots: impl Iterator<Item = &'a Tensor>) -> Nodes {
     let mut nodes = BTreeMap::new();
     let mut stack: Vec<Tensor> = roots.cloned().collect();
     while let Some(tensor) = stack.pop() {
@@ -96,7 +122,7 @@ pub(super) fn ancestors<'a>(roots: impl Iterator<Item = &'a Tensor>) -> BTreeMap
 }
 
 /// The nodes that have a target among their ancestors or outputs.
-fn depending(nodes: &BTreeMap<u64, Rc<Node>>, targets: &HashSet<ValueId>) -> HashSet<u64> {
+fn depending(nodes: &Nodes, targets: &HashSet<ValueId>) -> HashSet<u64> {
     let mut relevant = HashSet::new();
     for (id, node) in nodes {
         if node.inputs.iter().any(|t| needs(t, &relevant, targets)) {

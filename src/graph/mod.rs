@@ -8,11 +8,12 @@
 mod backward;
 mod eval;
 mod plan;
+mod recompute;
 mod schedule;
 mod texels;
 mod trace;
 
-pub use backward::{grad, vjp};
+pub use backward::{grad, grad_again, vjp};
 pub use eval::evaluate;
 pub use plan::{Plan, PlanStats, Step, Workspace};
 pub use schedule::{Effect, Work};

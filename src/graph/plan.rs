@@ -25,8 +25,10 @@ pub struct Workspace {
     buffers: Vec<Rc<Buffer>>,
     texels: TexelPool,
     uniform: wgpu::Buffer,
-    /// Samples in a batch, to say in an error which batch would fit; 0 where there is no batch.
-    pub batch: usize,
+    /// Rows of a batch, to say in an error which batch would fit; 0 where there is no batch.
+    pub rows: usize,
+    /// Rows of each of its images.
+    pub views: usize,
 }
 
 impl Workspace {
@@ -37,7 +39,8 @@ impl Workspace {
             buffers: Vec::new(),
             texels: TexelPool::default(),
             uniform: gpu.step_uniform(),
-            batch: 0,
+            rows: 0,
+            views: 1,
         }
     }
 
@@ -439,7 +442,7 @@ fn place(
     by_size.sort_by_key(|l| (std::cmp::Reverse(l.words), l.from));
     let gpu = workspace.gpu.clone();
     if let Some(largest) = by_size.first() {
-        fits(&gpu, workspace.batch, largest, &items[largest.from])?;
+        fits(workspace, largest, &items[largest.from])?;
     }
     let mut tenants: Vec<Vec<(usize, usize)>> = vec![Vec::new(); workspace.buffers.len()];
     let mut placed = HashMap::new();
@@ -453,7 +456,7 @@ fn place(
             None => {
                 let buffer = gpu
                     .alloc(items[life.from].name, life.words)
-                    .map_err(|e| with_hint(e, workspace.batch))?;
+                    .map_err(|e| with_hint(e, workspace.rows / workspace.views))?;
                 workspace.buffers.push(buffer);
                 tenants.push(Vec::new());
                 tenants.len() - 1
@@ -467,14 +470,22 @@ fn place(
 }
 // ANCHOR_END: place
 
-/// Refuses a value that no binding can hold, naming the batch that would fit.
-fn fits(gpu: &Gpu, batch: usize, life: &Life, item: &Item) -> Result<()> {
-    let bytes = life.words as u64 * 4;
+/// Refuses a value that no binding can hold, naming the batch that would fit if its size is the batch's.
+fn fits(workspace: &Workspace, life: &Life, item: &Item) -> Result<()> {
+    let (gpu, bytes) = (&workspace.gpu, life.words as u64 * 4);
+    let rows = item.node.as_ref().and_then(|node| node.outputs[0].0.dims().first().copied());
+    let batch = match rows {
+        Some(rows) if rows == workspace.rows => rows / workspace.views,
+        _ => 0,
+    };
     if bytes <= gpu.caps.max_binding {
         return Ok(());
     }
     let hint = match (gpu.caps.max_binding / (bytes / batch.max(1) as u64).max(1)) as usize {
-        fit if batch > 1 && fit >= 1 => format!("; --batch-size {fit} fits this limit"),
+        fit if batch > 1 && fit >= 1 => format!(
+            "; --batch-size {fit} fits this limit, and with --accumulate {} a step stays as large",
+            batch.div_ceil(fit)
+        ),
         _ => String::new(),
     };
     Err(Error::Device(format!(

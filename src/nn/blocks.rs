@@ -123,6 +123,10 @@ impl Block {
     /// # Errors
     /// Shapes that do not fit.
     pub fn forward(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
+        scope.block(|| self.pass(scope, x))
+    }
+
+    fn pass(&self, scope: &Scope<'_>, x: &Tensor) -> Result<Tensor> {
         let mut h = x.clone();
         let Some(((last, closing), way)) = self.way.split_last() else { return Ok(h) };
         for (conv, bn) in way {

@@ -14,6 +14,7 @@ mod norm;
 mod params;
 mod projection;
 mod resnet;
+mod scope;
 mod trans_norm;
 mod weight_norm;
 
@@ -27,10 +28,12 @@ pub use norm::{
     BatchNorm, BiasStart, EPS, MOMENTUM, NORM_EPS, NormKind, NormLayers, Norms, SCALE_FACTOR,
 };
 pub use params::{
-    BLOCK, Builder, Init, Kind, MOMENTUM as MOMENTUM_PREFIX, Mode, Named, Params, Scope, Slot,
+    BLOCK, Builder, Init, Kind, Learned, Named, OPTIMIZER as OPTIMIZER_PREFIX, Params, Slot,
+    Tracked,
 };
 pub use projection::{Projected, in_projection};
 pub use resnet::{Arch, Branches, Combine, Experts, MODELS, Pass, ResNet, Spec};
+pub use scope::{Mode, Scope};
 pub use trans_norm::{After, Moments, trans_norm_eval, trans_norm_train};
 pub use weight_norm::{WeightNorm, head_weight, unit_rows, weight_norm};
 

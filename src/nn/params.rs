@@ -1,15 +1,18 @@
 //! Parameters and statistics in flat buffers: every parameter's values, gradient and momentum lie at
 //! the same place of three twin buffers, so that the optimizer is one launch; every running
-//! statistic and its batch's value lie likewise in two.
+//! statistic and its batch's value lie likewise in two. What is more than a device binds at once lies
+//! in several such parts, with a launch each; no entry is in two of them.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Slice, mib};
 use crate::tensor::{DType, Shape, Tensor};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
+
+mod named;
+mod start;
+
+pub use named::OPTIMIZER;
+use start::start_values;
 
 /// Words a parameter's place is a multiple of: 256 bytes, the portable binding alignment.
 pub const BLOCK: usize = 64;
@@ -84,22 +87,53 @@ pub struct Params {
     gpu: Rc<Gpu>,
     entries: Vec<Entry>,
     places: Vec<Place>,
-    /// Values of the parameters.
+    /// The parameters, in the order of their blocks.
+    pub learned: Vec<Learned>,
+    /// The statistics.
+    pub tracked: Vec<Tracked>,
+}
+
+/// Twin buffers of some of the parameters.
+#[derive(Debug)]
+pub struct Learned {
+    /// Number of its first block among those of all parts.
+    pub first: usize,
+    /// Values.
     pub values: Tensor,
     /// Their gradients.
     pub gradients: Tensor,
     /// The optimizer's momentum.
     pub momentum: Tensor,
+    /// The gradients of one batch, where a step sums those of several.
+    pub of_batch: Option<Tensor>,
+    /// Averages of the values over the steps, where they are kept.
+    pub averages: Option<Tensor>,
+}
+
+impl Learned {
+    /// Where a batch's gradients go: the step's own, if it is of one batch.
+    pub fn by_batch(&self) -> &Tensor {
+        self.of_batch.as_ref().unwrap_or(&self.gradients)
+    }
+}
+
+/// Twin buffers of some of the statistics.
+#[derive(Debug)]
+pub struct Tracked {
     /// Running statistics.
     pub running: Tensor,
     /// The batch's value of each.
     pub batch: Tensor,
+    /// Averages of the running statistics over the steps, where they are kept.
+    pub averages: Option<Tensor>,
 }
 
 #[derive(Clone, Debug)]
 struct Place {
+    part: usize,
     start: usize,
     leaf: Tensor,
+    average: Option<Tensor>,
 }
 
 impl Params {
@@ -107,49 +141,119 @@ impl Params {
     /// its name alone.
     ///
     /// # Errors
-    /// No memory.
+    /// A parameter that is more than the device binds at once, or no memory.
     pub fn new(gpu: &Rc<Gpu>, builder: Builder, seed: u64) -> Result<Self> {
-        let mut words = [0usize; 2];
-        let mut starts = Vec::new();
-        for e in &builder.entries {
-            let total = &mut words[usize::from(e.kind == Kind::Statistic)];
-            starts.push(*total);
-            *total += e.shape.len().next_multiple_of(BLOCK);
-        }
-        let flat = |label: &str, words: usize| -> Result<Tensor> {
-            let words = words.max(BLOCK);
-            if words as u64 * 4 > gpu.caps.max_binding {
-                let [need, most] = [words as u64 * 4, gpu.caps.max_binding].map(mib);
-                return Err(Error::Device(format!(
-                    "the network's {label} need {need} in one buffer; this device binds at most {most}: \
-                     a smaller network fits"
-                )));
-            }
-            let buffer = gpu.alloc(label, words)?;
-            Ok(Tensor::from_slice(gpu, Slice::whole(buffer), [words], DType::F32))
-        };
-        let values = flat("parameters", words[0])?;
-        let running = flat("statistics", words[1])?;
+        Self::in_parts(gpu, builder, seed, gpu.caps.max_binding)
+    }
+
+    /// [`Params::new`] in parts of at most `limit` bytes, as on a device that binds no more.
+    ///
+    /// # Errors
+    /// A parameter of more than that, or no memory.
+    pub fn in_parts(gpu: &Rc<Gpu>, builder: Builder, seed: u64, limit: u64) -> Result<Self> {
+        let entries = builder.entries;
+        let most = limit as usize / 4 / BLOCK * BLOCK;
+        let [learned, tracked] =
+            [Kind::Parameter, Kind::Statistic].map(|kind| layout(&entries, kind, most));
+        let (learned, tracked) =
+            (learned.map_err(|e| beyond(e, limit))?, tracked.map_err(|e| beyond(e, limit))?);
+        let flat = |label: &str, words: usize| flat(gpu, label, words);
         let mut params = Params {
             gpu: gpu.clone(),
-            gradients: flat("gradients", words[0])?,
-            momentum: flat("momentum", words[0])?,
-            batch: flat("batch statistics", words[1])?,
             places: Vec::new(),
-            entries: builder.entries,
-            values,
-            running,
+            learned: Vec::new(),
+            tracked: Vec::new(),
+            entries,
         };
-        for (e, start) in params.entries.iter().zip(starts) {
-            let whole = if e.kind == Kind::Parameter { &params.values } else { &params.running };
-            let slice = within(whole, start, e.shape.len());
+        let mut first = 0;
+        for words in &learned.words {
+            params.learned.push(Learned {
+                first,
+                values: flat("parameters", *words)?,
+                gradients: flat("gradients", *words)?,
+                momentum: flat("momentum", *words)?,
+                of_batch: None,
+                averages: None,
+            });
+            first += words / BLOCK;
+        }
+        for words in &tracked.words {
+            params.tracked.push(Tracked {
+                running: flat("statistics", *words)?,
+                batch: flat("batch statistics", *words)?,
+                averages: None,
+            });
+        }
+        let [mut learned, mut tracked] = [learned, tracked].map(|l| l.places.into_iter());
+        for e in &params.entries {
+            let (places, whole): (_, fn(&Params, usize) -> &Tensor) = match e.kind {
+                Kind::Parameter => (&mut learned, |p, part| &p.learned[part].values),
+                Kind::Statistic => (&mut tracked, |p, part| &p.tracked[part].running),
+            };
+            let Some((part, start)) = places.next() else { unreachable!("a place for each entry") };
+            let slice = within(whole(&params, part), start, e.shape.len());
             let leaf = Tensor::from_slice(gpu, slice, e.shape.clone(), DType::F32);
-            params.places.push(Place { start, leaf });
+            params.places.push(Place { part, start, leaf, average: None });
         }
         for (i, e) in params.entries.iter().enumerate() {
             params.write(Slot(i), &start_values(&params.entries, e, seed));
         }
         Ok(params)
+    }
+
+    /// Makes room for the gradients of one batch beside those of a step of several.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn sum_batches(&mut self) -> Result<()> {
+        for part in &mut self.learned {
+            let words = part.gradients.shape().len();
+            part.of_batch = Some(flat(&self.gpu, "gradients of a batch", words)?);
+        }
+        Ok(())
+    }
+
+    /// Keeps averages of all entries beside them, which start as they are.
+    ///
+    /// # Errors
+    /// No memory, or a lost device.
+    pub fn keep_averages(&mut self) -> Result<()> {
+        let gpu = self.gpu.clone();
+        let twin = |whole: &Tensor| -> Result<Option<Tensor>> {
+            let twin = flat(&gpu, "averages", whole.shape().len())?;
+            if let (Some(from), Some(to)) = (whole.leaf(), twin.leaf()) {
+                gpu.write(to, &gpu.read::<f32>(from)?);
+            }
+            Ok(Some(twin))
+        };
+        for part in &mut self.learned {
+            part.averages = twin(&part.values)?;
+        }
+        for part in &mut self.tracked {
+            part.averages = twin(&part.running)?;
+        }
+        for slot in (0..self.entries.len()).map(Slot) {
+            let (e, place) = (&self.entries[slot.0], &self.places[slot.0]);
+            let whole = match e.kind {
+                Kind::Parameter => &self.learned[place.part].averages,
+                Kind::Statistic => &self.tracked[place.part].averages,
+            };
+            let slice = whole.as_ref().map(|whole| self.beside(slot, whole));
+            self.places[slot.0].average =
+                slice.map(|s| Tensor::from_slice(&gpu, s, e.shape.clone(), DType::F32));
+        }
+        Ok(())
+    }
+
+    /// Whether averages are kept.
+    fn averaged(&self) -> bool {
+        self.learned.iter().any(|part| part.averages.is_some())
+    }
+
+    /// The tensor of an entry as it is evaluated: its average, where there is one.
+    pub fn average(&self, slot: Slot) -> &Tensor {
+        let Place { leaf, average, .. } = &self.places[slot.0];
+        average.as_ref().unwrap_or(leaf)
     }
 
     /// The tensor of an entry.
@@ -172,226 +276,110 @@ impl Params {
         self.slots(Kind::Parameter).map(|s| self.tensor(s).shape().len()).sum()
     }
 
-    /// Where an entry's gradient (of a parameter) or batch value (of a statistic) goes.
+    /// Where an entry's gradient by a batch (of a parameter) or batch value (of a statistic) goes.
     pub fn twin(&self, slot: Slot) -> Slice {
-        let whole = match self.entries[slot.0].kind {
-            Kind::Parameter => &self.gradients,
-            Kind::Statistic => &self.batch,
-        };
-        self.beside(slot, whole)
+        let part = self.places[slot.0].part;
+        self.beside(
+            slot,
+            match self.entries[slot.0].kind {
+                Kind::Parameter => self.learned[part].by_batch(),
+                Kind::Statistic => &self.tracked[part].batch,
+            },
+        )
     }
 
-    /// The entry's place in a flat buffer laid out as its own.
+    /// The entry's place in a twin of its part.
     fn beside(&self, slot: Slot, whole: &Tensor) -> Slice {
         within(whole, self.places[slot.0].start, self.entries[slot.0].shape.len())
     }
 
-    /// The parameter to which a block of the flat buffers belongs.
-    pub fn owner(&self, block: usize) -> Option<&str> {
-        let word = block * BLOCK;
-        self.slots(Kind::Parameter)
-            .take_while(|s| self.places[s.0].start <= word)
-            .last()
-            .map(|s| self.name(s))
+    /// An entry's first block among those of all parts.
+    fn block(&self, slot: Slot) -> usize {
+        let place = &self.places[slot.0];
+        self.learned[place.part].first + place.start / BLOCK
     }
 
-    /// For each block of the flat buffers a number given by the parameter's name.
-    pub fn blocks(&self, of: impl Fn(&str) -> u32) -> Vec<u32> {
-        let mut blocks = vec![0; self.values.shape().len() / BLOCK];
+    /// The parameter to which a block belongs, counted over all parts.
+    pub fn owner(&self, block: usize) -> Option<&str> {
+        let until = self.slots(Kind::Parameter).take_while(|s| self.block(*s) <= block);
+        until.last().map(|s| self.name(s))
+    }
+
+    /// The parameter that lies at `slice`, or whose gradient does.
+    pub fn at(&self, slice: &Slice) -> Option<&str> {
+        let holds = |whole: &Tensor| {
+            whole.leaf().is_some_and(|whole| Rc::ptr_eq(&whole.buffer, &slice.buffer))
+        };
+        let part = self.learned.iter().find(|p| holds(&p.values) || holds(p.by_batch()))?;
+        self.owner(part.first + slice.start / BLOCK)
+    }
+
+    /// For each block of each part a number given by the parameter's name.
+    pub fn blocks(&self, of: impl Fn(&str) -> u32) -> Vec<Vec<u32>> {
+        let words = |p: &Learned| p.values.shape().len();
+        let mut blocks: Vec<Vec<u32>> =
+            self.learned.iter().map(|p| vec![0; words(p) / BLOCK]).collect();
         for slot in self.slots(Kind::Parameter) {
-            let first = self.places[slot.0].start / BLOCK;
+            let Place { part, start, .. } = self.places[slot.0];
             let count = self.entries[slot.0].shape.len().div_ceil(BLOCK);
-            blocks[first..first + count].fill(of(self.name(slot)));
+            blocks[part][start / BLOCK..][..count].fill(of(self.name(slot)));
         }
         blocks
     }
 
+    /// Sets an entry, and its average.
     fn write(&self, slot: Slot, values: &[f32]) {
-        if let Some(slice) = self.tensor(slot).leaf() {
+        for slice in [self.tensor(slot), self.average(slot)].into_iter().filter_map(Tensor::leaf) {
             self.gpu.write(slice, values);
         }
     }
-
-    /// Every entry's name, shape and values; with `optimizer`, each parameter's momentum too, under
-    /// `optimizer.momentum.` and its name.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn export(&self, optimizer: bool) -> Result<Vec<Named>> {
-        let read = |whole: &Tensor| -> Result<Vec<f32>> {
-            match whole.leaf() {
-                Some(slice) => self.gpu.read(slice),
-                None => Ok(Vec::new()),
-            }
-        };
-        let values = read(&self.values)?;
-        let running = read(&self.running)?;
-        let mut out = Vec::new();
-        for (i, e) in self.entries.iter().enumerate() {
-            let flat = if e.kind == Kind::Parameter { &values } else { &running };
-            let start = self.places[i].start;
-            let data = flat[start..start + e.shape.len()].to_vec();
-            out.push((e.name.clone(), e.shape.dims().to_vec(), data));
-        }
-        if optimizer {
-            let momentum = read(&self.momentum)?;
-            for slot in self.slots(Kind::Parameter) {
-                let e = &self.entries[slot.0];
-                let start = self.places[slot.0].start;
-                let data = momentum[start..start + e.shape.len()].to_vec();
-                out.push((format!("{MOMENTUM}{}", e.name), e.shape.dims().to_vec(), data));
-            }
-        }
-        Ok(out)
-    }
-
-    /// The gradients of the step that ran last, by parameter.
-    ///
-    /// # Errors
-    /// A lost device.
-    pub fn export_gradients(&self) -> Result<Vec<Named>> {
-        let Some(slice) = self.gradients.leaf() else { return Ok(Vec::new()) };
-        let flat: Vec<f32> = self.gpu.read(slice)?;
-        let of = |slot: Slot| {
-            let (e, start) = (&self.entries[slot.0], self.places[slot.0].start);
-            let data = flat[start..start + e.shape.len()].to_vec();
-            (e.name.clone(), e.shape.dims().to_vec(), data)
-        };
-        Ok(self.slots(Kind::Parameter).map(of).collect())
-    }
-
-    /// Takes values by name: every entry must be there with its shape; momentum may be absent;
-    /// `num_batches_tracked` is passed over; any other name is an error.
-    ///
-    /// # Errors
-    /// Missing, misshapen or unknown names, all told at once.
-    pub fn import(&self, tensors: &[Named]) -> Result<()> {
-        let by_name: HashMap<&str, Slot> =
-            self.entries.iter().enumerate().map(|(i, e)| (e.name.as_str(), Slot(i))).collect();
-        let mut wrong = Vec::new();
-        let mut seen = vec![false; self.entries.len()];
-        for (name, shape, data) in tensors {
-            let (base, momentum) = match name.strip_prefix(MOMENTUM) {
-                Some(base) => (base, true),
-                None => (name.as_str(), false),
-            };
-            let Some(slot) = by_name.get(base) else {
-                if !name.ends_with("num_batches_tracked") {
-                    wrong.push(format!("`{name}` is no parameter of this model"));
-                }
-                continue;
-            };
-            let want = &self.entries[slot.0].shape;
-            if want.dims() != shape.as_slice() {
-                wrong.push(format!("`{name}` is {shape:?}, the model's is {want}"));
-                continue;
-            }
-            if momentum {
-                self.gpu.write(&self.beside(*slot, &self.momentum), data);
-            } else {
-                seen[slot.0] = true;
-                self.write(*slot, data);
-            }
-        }
-        for (e, seen) in self.entries.iter().zip(seen) {
-            if !seen {
-                wrong.push(format!("`{}` {} is missing", e.name, e.shape));
-            }
-        }
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let more = wrong.len().saturating_sub(SHOWN);
-        wrong.truncate(SHOWN);
-        if more > 0 {
-            wrong.push(format!("and {more} more"));
-        }
-        Err(Error::Failure(format!("the parameters do not fit the model: {}", wrong.join("; "))))
-    }
 }
 
-/// Prefix of an exported parameter's momentum.
-pub const MOMENTUM: &str = "optimizer.momentum.";
-/// Misfits an import error lists.
-const SHOWN: usize = 8;
+/// Parts of no more than some words, and the place of each entry of one kind.
+struct Layout {
+    /// Words of each part: one at least, and each at least a block.
+    words: Vec<usize>,
+    /// Part and first word of each entry.
+    places: Vec<(usize, usize)>,
+}
+
+/// Fills one part after the other with the entries of `kind`, in their order; an entry that is more than
+/// `most` words is the error.
+fn layout(entries: &[Entry], kind: Kind, most: usize) -> std::result::Result<Layout, &Entry> {
+    let mut found = Layout { words: vec![0], places: Vec::new() };
+    for e in entries.iter().filter(|e| e.kind == kind) {
+        let need = e.shape.len().next_multiple_of(BLOCK);
+        if need > most {
+            return Err(e);
+        }
+        if found.words[found.words.len() - 1] + need > most {
+            found.words.push(0);
+        }
+        let part = found.words.len() - 1;
+        found.places.push((part, found.words[part]));
+        found.words[part] += need;
+    }
+    found.words[0] = found.words[0].max(BLOCK);
+    Ok(found)
+}
+
+fn beyond(e: &Entry, limit: u64) -> Error {
+    let [need, most] = [e.shape.len() as u64 * 4, limit].map(mib);
+    let (name, shape) = (&e.name, &e.shape);
+    Error::Device(format!(
+        "{name} {shape} needs {need} in one buffer; this device binds at most {most}: a smaller network \
+         or fewer classes fit"
+    ))
+}
+
+fn flat(gpu: &Rc<Gpu>, label: &str, words: usize) -> Result<Tensor> {
+    let buffer = gpu.alloc(label, words)?;
+    Ok(Tensor::from_slice(gpu, Slice::whole(buffer), [words], DType::F32))
+}
 
 fn within(whole: &Tensor, start: usize, words: usize) -> Slice {
     match whole.leaf() {
         Some(s) => Slice { buffer: s.buffer.clone(), start: s.start + start, words },
         None => unreachable!("flat buffers are leaves"),
-    }
-}
-
-fn start_values(entries: &[Entry], entry: &Entry, seed: u64) -> Vec<f32> {
-    if let Init::RowLengths(of) = entry.init {
-        return row_lengths(&start_values(entries, &entries[of.0], seed), entry.shape.len());
-    }
-    // FNV-1a of the name, so that no entry's numbers depend on another's.
-    let name = entry.name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mut rng = StdRng::seed_from_u64(seed ^ name);
-    let mut unit = || rng.random::<f64>();
-    (0..entry.shape.len())
-        .map(|_| match entry.init {
-            Init::Constant(v) => v,
-            Init::RowLengths(_) => 0.0,
-            Init::Uniform(bound) => ((unit() * 2.0 - 1.0) as f32) * bound,
-            Init::Normal(sd) => {
-                // Box-Muller
-                let radius = (-2.0 * (1.0 - unit()).ln()).sqrt();
-                (radius * (std::f64::consts::TAU * unit()).cos()) as f32 * sd
-            }
-        })
-        .collect()
-}
-
-/// ‖v_i‖ of each of `rows` equal parts.
-fn row_lengths(values: &[f32], rows: usize) -> Vec<f32> {
-    let length = |row: &[f32]| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
-    values.chunks((values.len() / rows.max(1)).max(1)).map(length).collect()
-}
-
-/// Training normalizes by the batch and learns; evaluation uses the running statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Batch statistics.
-    Train,
-    /// Running statistics.
-    Eval,
-}
-
-/// What a layer's forward is given.
-pub struct Scope<'a> {
-    /// The entries.
-    pub params: &'a Params,
-    /// Train or evaluate.
-    pub mode: Mode,
-    /// The batch norms below the classifier: as `mode`, or `Eval` where it learns alone.
-    pub backbone: Mode,
-    /// Do ReLU and residual sum inside batch norm's pass.
-    pub fuse: bool,
-    noted: RefCell<Vec<(Slot, Tensor)>>,
-}
-
-impl<'a> Scope<'a> {
-    /// A scope with fusion.
-    pub fn new(params: &'a Params, mode: Mode) -> Self {
-        Scope { params, mode, backbone: mode, fuse: true, noted: RefCell::default() }
-    }
-
-    /// The tensor of an entry.
-    pub fn get(&self, slot: Slot) -> &Tensor {
-        self.params.tensor(slot)
-    }
-
-    /// Notes the batch's value of a statistic.
-    pub fn note(&self, slot: Slot, value: Tensor) {
-        self.noted.borrow_mut().push((slot, value));
-    }
-
-    /// The batch's statistics noted so far.
-    pub fn noted(&self) -> Vec<(Slot, Tensor)> {
-        self.noted.borrow().clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Optimizers: all parameters in one launch, after a guard that finds gradients that are not finite.
+//! Optimizers: all parameters in one launch (a launch a part, where a device binds less), after a guard that finds gradients that are not finite.
 
 mod sgd;
 

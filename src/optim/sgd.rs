@@ -1,13 +1,19 @@
 //! Stochastic gradient descent with momentum and weight decay, as `torch.optim.SGD` has it:
 //! g ← g + wd·p;  m ← μ·m + g;  d = g + μ·m (Nesterov) or m;  p ← p − lr·d.
 //!
-//! Before it a guard scans gradients and loss; once something is not finite, neither parameters nor
+//! A step may be of several batches, whose gradients and losses are added up, each with its share of the
+//! step's samples; only the last one's plan goes on to the update. Before it gradients may be clipped by
+//! their norm, after it averages of the weights may follow.
+//!
+//! First of all a guard scans gradients and loss; once something is not finite, neither parameters nor
 //! running statistics change any more until the alarm is read, so what is on the device stays good.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, at_once};
 use crate::graph::{Effect, Work};
-use crate::nn::{Kind, Mode, Params, SCALE_FACTOR, Scope, in_head, in_head_scales, is_head_weight};
+use crate::nn::{
+    Kind, Mode, Params, SCALE_FACTOR, Scope, Tracked, in_head, in_head_scales, is_head_weight,
+};
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
@@ -50,6 +56,13 @@ pub struct SgdOptions {
     pub learning: Learning,
     /// Factor on the learning rate of the classifier's weight and bias.
     pub head_lr: f32,
+    /// A step may be of several batches.
+    pub accumulate: bool,
+    /// The largest 2-norm of all gradients: longer ones are shortened to it.
+    pub clip_norm: Option<f32>,
+    /// Decay of the averages over the steps of parameters and running statistics, which are what is
+    /// evaluated.
+    pub ema: Option<f64>,
 }
 
 impl Default for SgdOptions {
@@ -62,6 +75,9 @@ impl Default for SgdOptions {
             spare_scale_factor: false,
             learning: Learning::All,
             head_lr: 1.0,
+            accumulate: false,
+            clip_norm: None,
+            ema: None,
         }
     }
 }
@@ -99,11 +115,40 @@ pub struct Alarm {
 /// The optimizer's device state beside the parameters' own.
 pub struct Sgd {
     options: SgdOptions,
-    groups: Tensor,
+    /// The group of each block, part by part.
+    groups: Vec<Tensor>,
     flag: Tensor,
+    /// The step's loss from those of its batches.
+    loss: Tensor,
     ring: Tensor,
+    clip: Option<Clip>,
     /// The longest a row of the classifier's weight may be after a step (weight balancing).
     pub row_limit: Option<f32>,
+}
+
+/// Clipping's place on the device.
+struct Clip {
+    limit: f32,
+    /// Sums of squares of runs of the gradients.
+    sums: Tensor,
+    /// The norms of the last steps.
+    ring: Tensor,
+}
+
+impl Clip {
+    fn new(gpu: &Rc<Gpu>, params: &Params, limit: f32) -> Result<Self> {
+        let sums: u32 =
+            params.learned.iter().map(|p| kernels::square_sums(words(&p.values), &gpu.caps)).sum();
+        Ok(Clip {
+            limit,
+            sums: Tensor::new(gpu, &vec![0.0; sums as usize], [sums as usize])?,
+            ring: Tensor::new(gpu, &[0.0; Sgd::RING], [Sgd::RING])?,
+        })
+    }
+}
+
+fn words(t: &Tensor) -> u32 {
+    t.shape().len() as u32
 }
 
 impl Sgd {
@@ -116,21 +161,31 @@ impl Sgd {
     /// No memory.
     pub fn new(gpu: &Rc<Gpu>, params: &Params, options: SgdOptions) -> Result<Self> {
         let blocks = params.blocks(|name| options.group_of(name));
+        let groups = blocks.iter().map(|of| Tensor::integers(gpu, of, [of.len()]));
         Ok(Sgd {
             options,
-            groups: Tensor::integers(gpu, &blocks, [blocks.len()])?,
+            groups: groups.collect::<Result<_>>()?,
             flag: Tensor::integers(gpu, &[0; kernels::FLAG_WORDS], [kernels::FLAG_WORDS])?,
+            loss: Tensor::new(gpu, &[0.0], [1])?,
             ring: Tensor::new(gpu, &[0.0; Self::RING], [Self::RING])?,
+            clip: options.clip_norm.map(|limit| Clip::new(gpu, params, limit)).transpose()?,
             row_limit: None,
         })
     }
 
-    /// Adds to `work`: the gradients of `loss`, the guard, the update, the running statistics that
-    /// `scope` noted, and the loss's entry in the ring.
+    /// Adds to `work`: the gradients of `loss`, the guard and the running statistics that `scope` noted; and
+    /// if this is the step's last batch (`update`), clipping, the update, the averages, and the loss's entry in
+    /// the ring.
     ///
     /// # Errors
     /// An op on the way without a gradient.
-    pub fn step(&self, work: &mut Work, scope: &Scope<'_>, loss: &Tensor) -> Result<()> {
+    pub fn step(
+        &self,
+        work: &mut Work,
+        scope: &Scope<'_>,
+        loss: &Tensor,
+        update: bool,
+    ) -> Result<()> {
         let params = scope.params;
         let learning = self.options.learning;
         let slots: Vec<_> = params
@@ -138,7 +193,9 @@ impl Sgd {
             .filter(|slot| learning.takes(params.name(*slot)))
             .collect();
         let leaves: Vec<&Tensor> = slots.iter().map(|s| params.tensor(*s)).collect();
-        for (slot, gradient) in slots.iter().zip(crate::graph::grad(loss, &leaves)?) {
+        for (slot, gradient) in
+            slots.iter().zip(crate::graph::grad_again(loss, &leaves, &scope.segments())?)
+        {
             if let Some(gradient) = gradient {
                 work.store(&gradient, params.twin(*slot));
             }
@@ -147,37 +204,75 @@ impl Sgd {
         for (slot, value) in &noted {
             work.store(value, params.twin(*slot));
         }
-        let caps = &params.values.gpu().caps;
-        let words = |t: &Tensor| t.shape().len() as u32;
+        let caps = &loss.gpu().caps;
         let mut effect = |name, program, args: &[&Tensor]| {
             work.effect(Effect { name, program, args: args.iter().copied().cloned().collect() });
         };
-        let (values, flag) = (&params.values, &self.flag);
-        let total = words(values);
-        effect("guard", kernels::guard(total, caps), &[&params.gradients, loss, flag]);
-        let update = kernels::Sgd {
-            words: total,
-            momentum: self.options.momentum,
-            nesterov: self.options.nesterov,
-            groups: self.options.groups().to_vec(),
-        };
-        effect(
-            "sgd",
-            kernels::sgd(&update, caps),
-            &[values, &params.gradients, &params.momentum, &self.groups, flag],
-        );
+        let flag = &self.flag;
+        for part in &params.learned {
+            let guard = kernels::guard(words(&part.values), part.first as u32, caps);
+            effect("guard", guard, &[part.by_batch(), loss, flag]);
+        }
+        // Below a classifier that learns alone, statistics stay as they are.
+        let statistics = params.slots(Kind::Statistic).count();
+        if scope.mode == Mode::Train && noted.len() == statistics {
+            for Tracked { running, batch, .. } in &params.tracked {
+                let update = kernels::running_update(words(running), crate::nn::MOMENTUM, caps);
+                effect("running", update, &[running, batch, flag]);
+            }
+        }
+        let mut loss = loss;
+        if self.options.accumulate {
+            for part in &params.learned {
+                let sum = kernels::accumulate(words(&part.gradients), caps);
+                effect("accumulate", sum, &[&part.gradients, part.by_batch()]);
+            }
+            effect("accumulate", kernels::accumulate(1, caps), &[&self.loss, loss]);
+            loss = &self.loss;
+        }
+        if !update {
+            return Ok(());
+        }
+        if let Some(Clip { limit, sums, ring }) = &self.clip {
+            let mut first = 0;
+            for part in &params.learned {
+                let count = words(&part.gradients);
+                effect(
+                    "square_sum",
+                    kernels::square_sum(count, first, caps),
+                    &[&part.gradients, sums],
+                );
+                first += kernels::square_sums(count, caps);
+            }
+            for part in &params.learned {
+                let clip = kernels::clip(words(&part.gradients), *limit, caps);
+                effect("clip", clip, &[&part.gradients, sums, ring]);
+            }
+        }
+        for (part, groups) in params.learned.iter().zip(&self.groups) {
+            let update = kernels::Sgd {
+                words: words(&part.values),
+                momentum: self.options.momentum,
+                nesterov: self.options.nesterov,
+                groups: self.options.groups().to_vec(),
+            };
+            let args = [&part.values, &part.gradients, &part.momentum, groups, flag];
+            effect("sgd", kernels::sgd(&update, caps), &args);
+        }
         let weight = params.slots(Kind::Parameter).find(|s| is_head_weight(params.name(*s)));
         if let (Some(limit), Some(slot)) = (self.row_limit, weight) {
             let weight = params.tensor(slot);
             let [rows, cols] = [weight.dims()[0] as u32, weight.dims()[1] as u32];
             effect("max_norm", kernels::max_norm(rows, cols, limit, caps), &[weight, flag]);
         }
-        // Below a classifier that learns alone, statistics stay as they are.
-        let statistics = params.slots(Kind::Statistic).count();
-        if scope.mode == Mode::Train && noted.len() == statistics {
-            let running = &params.running;
-            let update = kernels::running_update(words(running), crate::nn::MOMENTUM, caps);
-            effect("running", update, &[running, &params.batch, flag]);
+        if let Some(decay) = self.options.ema {
+            let learned = params.learned.iter().map(|p| (&p.averages, &p.values));
+            let tracked = params.tracked.iter().map(|p| (&p.averages, &p.running));
+            for (averages, values) in learned.chain(tracked) {
+                let Some(averages) = averages else { continue };
+                let ema = kernels::ema(words(values), decay, caps);
+                effect("ema", ema, &[averages, values, flag]);
+            }
         }
         effect("record", kernels::record(), &[loss, &self.ring]);
         Ok(())
@@ -201,9 +296,17 @@ impl Sgd {
     /// # Errors
     /// A lost device.
     pub async fn losses_async(&self, gpu: &Gpu, from: u32, to: u32) -> Result<Vec<f32>> {
-        let Some(slice) = self.ring.leaf() else { return Ok(Vec::new()) };
-        let ring: Vec<f32> = gpu.read_async(slice).await?;
-        Ok((from..to).map(|s| ring[s as usize % Self::RING]).collect())
+        entries(&self.ring, gpu, from, to).await
+    }
+
+    /// The 2-norms of all gradients before clipping of steps `from..to`, oldest first, at most [`Sgd::RING`];
+    /// none where nothing is clipped.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn norms(&self, gpu: &Gpu, from: u32, to: u32) -> Result<Option<Vec<f32>>> {
+        let ring = self.clip.as_ref().map(|clip| &clip.ring);
+        ring.map(|ring| at_once(entries(ring, gpu, from, to))).transpose()
     }
 
     /// What the guard has found since the last call.
@@ -228,4 +331,11 @@ impl Sgd {
         let owner = found.block.and_then(|b| params.owner(b as usize));
         Ok(Some(Alarm { step: found.step, loss: found.loss, parameter: owner.map(str::to_string) }))
     }
+}
+
+/// The entries of steps `from..to` in a ring.
+async fn entries(ring: &Tensor, gpu: &Gpu, from: u32, to: u32) -> Result<Vec<f32>> {
+    let Some(slice) = ring.leaf() else { return Ok(Vec::new()) };
+    let ring: Vec<f32> = gpu.read_async(slice).await?;
+    Ok((from..to).map(|s| ring[s as usize % Sgd::RING]).collect())
 }

@@ -2,9 +2,11 @@
 //! output of a [`Node`]). Calling an op records a node and computes nothing; `graph` plans and runs.
 
 mod op;
+mod segment;
 mod shape;
 
 pub use op::{Gradients, Node, Op};
+pub use segment::Segment;
 pub use shape::Shape;
 
 use crate::error::Result;
@@ -132,8 +134,14 @@ impl Tensor {
         outputs: Vec<(Shape, DType)>,
     ) -> Vec<Tensor> {
         let id = next_id();
-        let node = Rc::new(Node { id, op: Box::new(op), inputs, outputs });
+        let node = Rc::new(Node { id, op: Rc::new(op), inputs, outputs });
         (0..node.outputs.len()).map(|i| Self::of_node(gpu, &node, i)).collect()
+    }
+
+    /// Records the op of `node` once more, on `inputs`.
+    pub(crate) fn record_again(gpu: &Rc<Gpu>, node: &Node, inputs: Vec<Tensor>) -> Vec<Tensor> {
+        let node = Rc::new(node.with_inputs(next_id(), inputs));
+        Self::siblings(gpu, &node)
     }
 
     fn of_node(gpu: &Rc<Gpu>, node: &Rc<Node>, output: usize) -> Self {

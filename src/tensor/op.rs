@@ -4,12 +4,13 @@ use super::{DType, Shape, Tensor};
 use crate::error::Result;
 use evenkeel_kernels::{Caps, Program};
 use std::fmt::Debug;
+use std::rc::Rc;
 
 /// One application of an op: inputs, and the shapes of its outputs.
 #[derive(Debug)]
 pub struct Node {
     pub(crate) id: u64,
-    pub(crate) op: Box<dyn Op>,
+    pub(crate) op: Rc<dyn Op>,
     pub(crate) inputs: Vec<Tensor>,
     pub(crate) outputs: Vec<(Shape, DType)>,
 }
@@ -56,6 +57,11 @@ impl Gradients {
 }
 
 impl Node {
+    /// The same op on other inputs.
+    pub(crate) fn with_inputs(&self, id: u64, inputs: Vec<Tensor>) -> Node {
+        Node { id, op: self.op.clone(), inputs, outputs: self.outputs.clone() }
+    }
+
     /// The inputs.
     pub fn inputs(&self) -> &[Tensor] {
         &self.inputs

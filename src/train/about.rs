@@ -7,7 +7,7 @@ use super::parts;
 use crate::data::{Dataset, Splits};
 use crate::error::{Error, Result};
 use crate::nn::{
-    self, HALLUCINATOR, MOMENTUM_PREFIX, Named, NormLayers, Norms, Params, Spec, in_head,
+    self, HALLUCINATOR, Named, NormLayers, Norms, OPTIMIZER_PREFIX, Params, Spec, in_head,
     in_memory, in_projection, of_head,
 };
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct Position {
     pub correct: usize,
     /// Best overall accuracy so far.
     pub best: f64,
-    /// `num_batches_tracked` of the parameters started from.
+    /// `num_batches_tracked` of the parameters started from, and the batches beyond one a step.
     pub tracked: i64,
 }
 
@@ -212,7 +212,7 @@ fn floats_where(file: &Checkpoint, wanted: impl Fn(&str) -> bool) -> Vec<Named> 
     file.tensors.iter().filter_map(float).collect()
 }
 
-/// Takes the parameters of a checkpoint without its momentum; a classifier's, a memory's or a contrastive
+/// Takes the parameters of a checkpoint without its optimizer's state; a classifier's, a memory's or a contrastive
 /// branch's that it lacks, or with `fresh` all of the classifier's, stay as the seed made them. A memory is asked
 /// by what the checkpoint has for a linear classifier.
 pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Result<()> {
@@ -227,7 +227,7 @@ pub(super) fn start_from(params: &Params, file: &Checkpoint, fresh: bool) -> Res
             Some((name.clone(), shape.clone(), tensors.iter().find(of_linear)?.2.clone()))
         });
     let asked: Vec<Named> = asked.collect();
-    tensors.retain(|(name, ..)| !(name.starts_with(MOMENTUM_PREFIX) || fresh && in_head(name)));
+    tensors.retain(|(name, ..)| !(name.starts_with(OPTIMIZER_PREFIX) || fresh && in_head(name)));
     tensors.extend(asked);
     tensors.retain(|(name, ..)| !in_projection(name) || own.iter().any(|(n, ..)| n == name));
     let lacks = |name: &str| tensors.iter().all(|(given, ..)| given != name);

@@ -296,6 +296,10 @@ recipe! {
         max_norm: Option<f64> = None, in 0.0..1.0000001;
         /// Factor on the learning rate of the classifier's weight and bias
         head_lr: f64 = 1.0, in 0.0..1e6;
+        /// Shorten the gradients to this 2-norm of them all where it is larger
+        clip_norm: Option<f64> = None, in 1e-9..1e9;
+        /// Evaluate and save averages of weights and statistics over the steps, with this decay
+        ema: Option<f64> = None, in 0.0..1.0;
     }
     /// `[schedule]`: the learning rate over the epochs (see the `schedule` module).
     "schedule" schedule: ScheduleCfg {
@@ -314,8 +318,12 @@ recipe! {
     "train" train: TrainCfg {
         /// Passes over the training set
         epochs: usize = 16, in 1.0..1e6;
-        /// Images per step
+        /// Images per batch
         batch_size: usize = 64, in 1.0..65536.0;
+        /// Batches per step, whose gradients are added up
+        accumulate: usize = 1, in 1.0..65536.0;
+        /// Keep of each block its output alone, and compute the rest again for the gradient: less memory, same bits
+        recompute: bool = false;
         /// Seed of the initial weights, the order of the images and their random changes
         seed: u64 = 0;
         /// Stop after this many steps

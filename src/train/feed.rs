@@ -10,7 +10,7 @@ use crate::data::neighbours::Points;
 use crate::data::sampler::{Pool, Rule, epoch_order};
 use crate::data::smote::Smote;
 use crate::data::{Dataset, one_sided};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
@@ -29,7 +29,7 @@ impl Feed {
     /// The feed of `config` from `train`.
     ///
     /// # Errors
-    /// A mixing without a distribution.
+    /// A mixing without a distribution, or an epoch without a whole step where only those are taken.
     pub fn new(config: &Config, train: &Dataset) -> Result<Self> {
         let (classes, seed) = (train.classes.len(), config.train.seed);
         let kept = if config.input.sampler == Sampler::OneSided {
@@ -38,14 +38,26 @@ impl Feed {
         } else {
             Vec::new()
         };
-        Ok(Feed {
+        let feed = Feed {
             config: config.clone(),
             pool: Pool::new(&train.labels, classes),
             mixing: Mixing::new(&config.input, seed, config.train.epochs)?,
             images: train.labels.len(),
             kept,
             smote: None,
-        })
+        };
+        let short = (0..config.train.epochs).find(|e| feed.steps(*e) == 0);
+        if let Some(images) = short.map(|e| feed.images_of(e)) {
+            let train = &config.train;
+            return Err(Error::usage(format!(
+                "drop_last leaves no step: an epoch has {images} images, a step takes {} (batch_size {} \
+                 times accumulate {})",
+                train.batch_size * train.accumulate,
+                train.batch_size,
+                train.accumulate
+            )));
+        }
+        Ok(feed)
     }
 
     /// Positions in an epoch: images, or their views.
@@ -78,10 +90,20 @@ impl Feed {
         images * parts::views(&self.config)
     }
 
+    /// Positions in a step of an epoch (its last may be smaller): those of one batch or several.
+    pub fn step_len(&self, epoch: usize) -> usize {
+        self.batch(epoch) * self.config.train.accumulate
+    }
+
     /// Steps in an epoch.
     pub fn steps(&self, epoch: usize) -> usize {
-        let (n, batch) = (self.len(epoch), self.batch(epoch));
-        if self.config.train.drop_last { n / batch } else { n.div_ceil(batch) }
+        self.end(epoch).div_ceil(self.step_len(epoch))
+    }
+
+    /// Positions of an epoch that steps are made of.
+    pub fn end(&self, epoch: usize) -> usize {
+        let (n, step) = (self.len(epoch), self.step_len(epoch));
+        if self.config.train.drop_last { n / step * step } else { n }
     }
 
     /// The images of an epoch in order, and where they are not the same, the images that they are drawn
@@ -125,25 +147,34 @@ impl Feed {
         order
     }
 
-    /// What the kernels are told of step `step` of `epoch`, whose batch of `n` begins at position `first`.
-    pub fn uniform(
+    /// The batches of step `step` of `epoch`, which takes `n` positions from `first` on: each one's size, and
+    /// what the kernels are told of it.
+    pub fn batches(
         &self,
         lr: f64,
         epoch: usize,
         step: u32,
         (first, n): (usize, usize),
-    ) -> StepUniform {
-        let seed = self.config.train.seed;
-        let (lambda, shift) = self.mixing.draw(epoch, step, n);
-        StepUniform {
-            learning_rate: lr as f32,
-            step,
-            epoch: epoch as u32,
-            first: first as u32,
-            seed: [seed as u32, (seed >> 32) as u32],
-            lambda,
-            shift,
-        }
+    ) -> Vec<(usize, StepUniform)> {
+        let (seed, size) = (self.config.train.seed, self.batch(epoch));
+        let uniform = |(batch, at): (u32, usize)| {
+            let own = size.min(n - at);
+            let draw = step * self.config.train.accumulate as u32 + batch;
+            let (lambda, shift) = self.mixing.draw(epoch, draw, own);
+            let uniform = StepUniform {
+                learning_rate: lr as f32,
+                step,
+                epoch: epoch as u32,
+                first: (first + at) as u32,
+                seed: [seed as u32, (seed >> 32) as u32],
+                lambda,
+                shift,
+                weight: (own as f64 / n as f64) as f32,
+                batch,
+            };
+            (own, uniform)
+        };
+        (0..).zip((0..n).step_by(size)).map(uniform).collect()
     }
 }
 

@@ -84,22 +84,15 @@ impl Live {
             self.feed.begin(epoch, &self.train);
             self.session.begin_epoch(config, epoch);
         }
-        let n = self.feed.batch(epoch).min(self.end() - seen);
+        let n = self.feed.step_len(epoch).min(self.feed.end(epoch) - seen);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
-        let uniform = self.feed.uniform(lr, epoch, self.step, (seen, n));
+        let batches = self.feed.batches(lr, epoch, self.step, (seen, n));
         let augment = config.input.augment == Augment::Standard;
-        self.session.train_plan(&self.train, n, augment)?.run(&uniform)?;
-        self.gpu.throttle()?;
+        self.session.step(&self.train, &batches, augment)?;
         self.step += 1;
         self.images += n as u64;
-        self.at = if seen + n == self.end() { (epoch + 1, 0) } else { (epoch, seen + n) };
+        self.at = if seen + n == self.feed.end(epoch) { (epoch + 1, 0) } else { (epoch, seen + n) };
         Ok(true)
-    }
-
-    /// Images of the epoch under way.
-    fn end(&self) -> usize {
-        let (n, batch) = (self.feed.len(self.at.0), self.feed.batch(self.at.0));
-        if self.config.train.drop_last { n / batch * batch } else { n }
     }
 
     /// Whether all steps were taken.

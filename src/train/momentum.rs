@@ -93,7 +93,7 @@ impl MomentumEncoder {
     /// # Errors
     /// A lost device.
     pub fn begin_as(&self, learner: &Params) -> Result<()> {
-        self.params.import(&learner.export(false)?)
+        self.params.import(&learner.export_trained()?)
     }
 
     /// The loss of two views `images` [2N, 3, H, W] with `labels` \[2N\], seen by `model` and by this network.
@@ -132,22 +132,21 @@ impl MomentumEncoder {
     /// What follows the update of `learner`: this network's own, unless `flag` is set, and the queue's.
     pub fn follow(&self, traced: &Traced, learner: &Params, flag: &Tensor) -> Vec<Effect> {
         let caps = &self.gpu.caps;
-        let (values, theirs) = (&self.params.values, &learner.values);
         let words = |t: &Tensor| t.shape().len() as u32;
         let enqueue = |rows: &Tensor, ring: &Tensor| Effect {
             name: "enqueue",
             program: optim::enqueue(words(rows), words(ring), caps),
             args: vec![rows.clone(), ring.clone()],
         };
-        vec![
-            Effect {
-                name: "momentum",
-                program: optim::running_update(words(values), 1.0 - self.keep, caps),
-                args: vec![values.clone(), theirs.clone(), flag.clone()],
-            },
-            enqueue(&traced.keys, &self.queue),
-            enqueue(&traced.labels, &self.queue_labels),
-        ]
+        let parts = self.params.learned.iter().zip(&learner.learned);
+        let follow = parts.map(|(own, theirs)| Effect {
+            name: "momentum",
+            program: optim::running_update(words(&own.values), 1.0 - self.keep, caps),
+            args: vec![own.values.clone(), theirs.values.clone(), flag.clone()],
+        });
+        let enqueued =
+            [enqueue(&traced.keys, &self.queue), enqueue(&traced.labels, &self.queue_labels)];
+        follow.chain(enqueued).collect()
     }
 
     /// Parameters and queue, named for a checkpoint.

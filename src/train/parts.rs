@@ -105,6 +105,9 @@ pub fn optimizer(config: &Config) -> SgdOptions {
             Trained::Scale => Learning::Scale,
         },
         head_lr: optim.head_lr as f32,
+        accumulate: config.train.accumulate > 1,
+        clip_norm: optim.clip_norm.map(|limit| limit as f32),
+        ema: optim.ema,
     }
 }
 

@@ -25,7 +25,7 @@ type Key = (u64, usize, Use);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Use {
-    Train { augment: bool },
+    Train { augment: bool, update: bool },
     Classify,
 }
 
@@ -54,6 +54,8 @@ pub struct Session {
     pub policy: Option<Policy>,
     /// The batch norms below the classifier in training.
     pub backbone: Mode,
+    /// Keep of each block its output alone, and compute the rest again for the gradient.
+    pub recompute: bool,
     /// The network that it learns from.
     pub teacher: Option<Teacher>,
     /// As what activations wait for the backward pass.
@@ -76,9 +78,29 @@ impl Session {
         optimizer: SgdOptions,
         seed: u64,
     ) -> Result<Self> {
+        Self::in_parts(gpu, spec, loss, (optimizer, seed), gpu.caps.max_binding)
+    }
+
+    /// [`Session::new`] with parameters in parts of at most `limit` bytes, as on a device that binds no more.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn in_parts(
+        gpu: &Rc<Gpu>,
+        spec: &Spec<'_>,
+        loss: &ObjectiveSpec,
+        (optimizer, seed): (SgdOptions, u64),
+        limit: u64,
+    ) -> Result<Self> {
         let mut builder = Builder::default();
         let model = ResNet::new(&mut builder, spec)?;
-        let params = Params::new(gpu, builder, seed)?;
+        let mut params = Params::in_parts(gpu, builder, seed, limit)?;
+        if optimizer.accumulate {
+            params.sum_batches()?;
+        }
+        if optimizer.ema.is_some() {
+            params.keep_averages()?;
+        }
         let sgd = Sgd::new(gpu, &params, optimizer)?;
         Ok(Session {
             objective: Objective::new(gpu, loss)?,
@@ -89,6 +111,7 @@ impl Session {
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
+            recompute: false,
             teacher: None,
             activations: Activations::F32,
             workspace: Workspace::new(gpu),
@@ -120,6 +143,7 @@ impl Session {
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
         session.activations = config.train.activations;
+        session.recompute = config.train.recompute;
         Ok(session)
     }
 
@@ -129,17 +153,49 @@ impl Session {
         self.objective.progress(epoch as f64 / config.train.epochs as f64);
     }
 
-    /// The plan of a training step on `n` images of `set`, whose predictions it notes. Made at first
-    /// use.
+    /// Takes a step of batches, each its size and what the kernels are told of it; the last one's plan updates.
+    /// Does not wait for it.
+    ///
+    /// # Errors
+    /// What planning or the driver reports.
+    pub fn step(
+        &mut self,
+        set: &DeviceSet,
+        batches: &[(usize, StepUniform)],
+        augment: bool,
+    ) -> Result<()> {
+        let gpu = self.gpu.clone();
+        for (i, (n, uniform)) in batches.iter().enumerate() {
+            let update = i + 1 == batches.len();
+            self.batch_plan(set, *n, augment, update)?.run(uniform)?;
+            gpu.throttle()?;
+        }
+        Ok(())
+    }
+
+    /// The plan of a training step on `n` images of `set`, whose predictions it notes: of its last batch, if
+    /// it is of several. Made at first use.
     ///
     /// # Errors
     /// What tracing or planning reports.
     pub fn train_plan(&mut self, set: &DeviceSet, n: usize, augment: bool) -> Result<&Plan> {
-        let key = (set.key(), n, Use::Train { augment });
+        self.batch_plan(set, n, augment, true)
+    }
+
+    /// The plan of one of a step's batches, with or without the update.
+    fn batch_plan(
+        &mut self,
+        set: &DeviceSet,
+        n: usize,
+        augment: bool,
+        update: bool,
+    ) -> Result<&Plan> {
+        let key = (set.key(), n, Use::Train { augment, update });
         if !self.plans.contains_key(&key) {
             let mut scope = Scope::new(&self.params, Mode::Train);
             scope.fuse = self.fuse;
             scope.backbone = self.backbone;
+            scope.recompute = self.recompute;
             let [x, labels] = self.images(set, n, augment, 0)?;
             let mut work = Work::new();
             let output = match &self.encoder {
@@ -147,7 +203,7 @@ impl Session {
                     let learner = (&self.model, &scope);
                     let traced = encoder.trace(&self.objective, learner, &x, &labels)?;
                     self.store_as(&mut work, &traced.loss);
-                    self.sgd.step(&mut work, &scope, &traced.loss)?;
+                    self.sgd.step(&mut work, &scope, &traced.loss, update)?;
                     for effect in encoder.follow(&traced, &self.params, self.sgd.flag()) {
                         work.effect(effect);
                     }
@@ -156,7 +212,7 @@ impl Session {
                 None => {
                     let (loss, output) = self.loss(&scope, (set, n, augment), &x, &labels)?;
                     self.store_as(&mut work, &loss);
-                    self.sgd.step(&mut work, &scope, &loss)?;
+                    self.sgd.step(&mut work, &scope, &loss, update)?;
                     output
                 }
             };
@@ -253,7 +309,12 @@ impl Session {
     }
 
     fn plan(&mut self, key: Key, work: Work) -> Result<()> {
-        self.workspace.batch = key.1;
+        let views = match key.2 {
+            Use::Train { .. } if self.contrast.is_some() => VIEWS,
+            Use::Train { .. } if self.encoder.is_some() => 2,
+            _ => 1,
+        };
+        (self.workspace.rows, self.workspace.views) = (key.1, views);
         let plan = Plan::build(&mut self.workspace, work)?;
         self.plans.insert(key, plan);
         Ok(())
@@ -383,7 +444,8 @@ impl Session {
         batch_size: usize,
         mut take: impl FnMut(&str, Vec<f32>),
     ) -> Result<()> {
-        let scope = Scope::new(&self.params, Mode::Train);
+        let mut scope = Scope::new(&self.params, Mode::Train);
+        scope.averaged = true;
         let (x, _) = set.batch(batch_size)?;
         self.model.forward(&scope, &x)?;
         let noted = scope.noted();

@@ -9,7 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::config::BiasStart;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::nn::{Builder, MOMENTUM_PREFIX, Mode, Params, Pass, ResNet, Scope};
+use crate::nn::{Builder, Mode, OPTIMIZER_PREFIX, Params, Pass, ResNet, Scope};
 use crate::tensor::Tensor;
 use std::path::Path;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ impl Teacher {
             .ok_or_else(|| Error::data(path, "does not say which network it is of"))?;
         fits(&about, learner, attention).map_err(|e| Error::data(path, e))?;
         let mut tensors = floats(&file);
-        tensors.retain(|(name, ..)| !name.starts_with(MOMENTUM_PREFIX));
+        tensors.retain(|(name, ..)| !name.starts_with(OPTIMIZER_PREFIX));
         let mut teacher = Self::fresh(gpu, &about, 0)?;
         teacher.params.import(&tensors).map_err(|e| at_file(path, e))?;
         tensors.sort_by(|a, b| a.0.cmp(&b.0));

@@ -2,12 +2,10 @@
 //! the network, and what it was given.
 
 use crate::error::Error;
-use crate::gpu::Slice;
 use crate::graph::{Culprit, Step};
 use crate::nn::Params;
 use crate::optim::Alarm;
 use std::path::Path;
-use std::rc::Rc;
 
 /// What is said without the flag.
 pub(super) const ASK: &str =
@@ -70,22 +68,13 @@ pub(super) fn explain(steps: &[Step], culprit: Option<&Culprit>, params: &Params
 fn layer(steps: &[Step], params: &Params) -> String {
     let named = |step: &Step| {
         let places = step.inputs.iter().chain(step.outputs.iter().map(|(slice, _)| slice));
-        places.filter_map(|slice| owner(slice, params)).next()
+        places.filter_map(|slice| params.at(slice)).next()
     };
     let mut backwards = steps.iter().rev();
     match backwards.next().and_then(named) {
         Some(name) => format!(" of {name}"),
         None => backwards.find_map(named).map_or(String::new(), |name| format!(" after {name}")),
     }
-}
-
-/// The parameter that lies at `slice`, or whose gradient does.
-fn owner(slice: &Slice, params: &Params) -> Option<String> {
-    let within = |whole: &Slice| Rc::ptr_eq(&whole.buffer, &slice.buffer);
-    let flat = [&params.values, &params.gradients];
-    let found = flat.into_iter().filter_map(|t| t.leaf()).any(within);
-    let block = slice.start / crate::nn::BLOCK;
-    found.then(|| params.owner(block).map(str::to_string)).flatten()
 }
 
 /// Flat position `at` as an index of each axis.

@@ -246,12 +246,10 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let (config, epoch) = (self.config, self.at.epoch);
         let order = self.feed.begin(epoch, &self.train);
-        let n = order.len();
         self.session.begin_epoch(config, epoch);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment == Augment::Standard;
-        let batch = self.feed.batch(epoch);
-        let end = if config.train.drop_last { n / batch * batch } else { n };
+        let (take, end) = (self.feed.step_len(epoch), self.feed.end(epoch));
         let images = end - self.at.seen;
         let noted = self.at.seen;
         while self.at.seen < end {
@@ -275,14 +273,14 @@ impl<'a> Trainer<'a> {
             if self.options.lose_device_at == Some(self.at.step) {
                 self.gpu.lose();
             }
-            let now = batch.min(end - self.at.seen);
-            let step = self.feed.uniform(lr, epoch, self.at.step, (self.at.seen, now));
-            self.session.train_plan(&self.train, now, augment)?.run(&step)?;
-            self.gpu.throttle()?;
+            let now = take.min(end - self.at.seen);
+            let batches = self.feed.batches(lr, epoch, self.at.step, (self.at.seen, now));
+            self.session.step(&self.train, &batches, augment)?;
             self.at.step += 1;
+            self.at.tracked += batches.len() as i64 - 1;
             if self.at.seen == 0 {
                 let (Session { model, params, .. }, step) = (&self.session, self.at.step);
-                self.watch.after_first_step(model, step, || params.export(false))?;
+                self.watch.after_first_step(model, step, || params.export_trained())?;
             }
             self.at.seen += now;
             self.progress_step(lr, now)?;
@@ -314,13 +312,14 @@ impl<'a> Trainer<'a> {
             return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
-        let batch = self.feed.batch(self.at.epoch);
+        let norms = self.session.sgd.norms(&self.gpu, self.looked, self.at.step)?;
+        let take = self.feed.step_len(self.at.epoch);
         let steps = losses.len();
         for (i, loss) in losses.iter().enumerate() {
             let step = self.looked + i as u32 + 1;
-            // Every batch but an epoch's last is whole.
+            // Every step but an epoch's last is whole.
             let last = i + 1 == steps;
-            let images = if last { (self.at.seen - 1) % batch + 1 } else { batch };
+            let images = if last { (self.at.seen - 1) % take + 1 } else { take };
             self.at.loss_sum += f64::from(*loss) * images as f64;
             if self
                 .config
@@ -328,29 +327,37 @@ impl<'a> Trainer<'a> {
                 .log_steps
                 .is_some_and(|every| (step as usize).is_multiple_of(every))
             {
-                self.emit(&json!({"event": "step", "step": step, "loss": loss, "lr": lr}));
-                self.events.scalars(
-                    u64::from(step),
-                    &[("step/loss", f64::from(*loss)), ("step/learning_rate", lr)],
-                )?;
+                let mut line = json!({"event": "step", "step": step, "loss": loss, "lr": lr});
+                let mut scalars = vec![("step/loss", f64::from(*loss)), ("step/learning_rate", lr)];
+                if let Some(norm) = norms.as_ref().map(|norms| norms[i]) {
+                    line["gradient_norm"] = norm.into();
+                    scalars.push(("step/gradient_norm", f64::from(norm)));
+                }
+                self.emit(&line);
+                self.events.scalars(u64::from(step), &scalars)?;
             }
         }
         self.looked = self.at.step;
         Ok(losses.last().copied())
     }
 
-    /// Replays the step of the alarm, which nothing was updated in or after. It is one of the epoch
-    /// under way: an epoch ends with a look.
+    /// Replays the step of the alarm, batch by batch: no parameter was updated in or after it. It is one of
+    /// the epoch under way: an epoch ends with a look.
     fn trace(&mut self, alarm: &Alarm, lr: f64) -> Result<String> {
-        let batch = self.feed.batch(self.at.epoch);
+        let take = self.feed.step_len(self.at.epoch);
         let since = (self.at.step - alarm.step) as usize;
-        let first = (self.at.seen.div_ceil(batch) - since) * batch;
-        let n = batch.min(self.at.seen - first);
-        let step = self.feed.uniform(lr, self.at.epoch, alarm.step, (first, n));
+        let first = (self.at.seen.div_ceil(take) - since) * take;
+        let n = take.min(self.at.seen - first);
         let augment = self.config.input.augment == Augment::Standard;
-        let plan = self.session.train_plan(&self.train, n, augment)?;
-        let culprit = plan.trace(&step)?;
-        let steps = plan.steps().to_vec();
+        let (mut steps, mut culprit) = (Vec::new(), None);
+        for (n, uniform) in self.feed.batches(lr, self.at.epoch, alarm.step, (first, n)) {
+            let plan = self.session.train_plan(&self.train, n, augment)?;
+            culprit = plan.trace(&uniform)?;
+            steps = plan.steps().to_vec();
+            if culprit.is_some() {
+                break;
+            }
+        }
         Ok(trace::explain(&steps, culprit.as_ref(), &self.session.params))
     }
 
@@ -420,7 +427,7 @@ impl<'a> Trainer<'a> {
 
     fn inside(&self) -> Result<Inside> {
         let Session { model, params, .. } = &self.session;
-        Ok(self.watch.inside(model, &params.export(false)?, &params.export_gradients()?))
+        Ok(self.watch.inside(model, &params.export_trained()?, &params.export_gradients()?))
     }
 
     fn evaluate(&mut self) -> Result<Confusion> {

@@ -28,6 +28,12 @@ pub struct Args {
     /// Classes
     #[arg(long, default_value_t = 10)]
     classes: usize,
+    /// Rows and columns of an image
+    #[arg(long, default_value_t = 32)]
+    side: usize,
+    /// Keep of each block its output alone, and compute the rest again for the gradient
+    #[arg(long)]
+    recompute: bool,
     /// Timed rounds of the step
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -54,6 +60,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let zero = [
         ("--batch-size", args.batch_size),
         ("--classes", args.classes),
+        ("--side", args.side),
         ("--rounds", args.rounds),
         ("--profiles", args.profiles),
     ];
@@ -66,6 +73,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         norm,
         nbn_layers: args.nbn_layers.clone(),
         classes: args.classes,
+        side: args.side,
+        recompute: args.recompute,
     };
     let gpu = Gpu::open(args.device.as_deref())?;
     let found = StepJob::new(&gpu, &spec)?.measure(args.rounds, args.profiles)?;
@@ -195,6 +204,8 @@ fn as_json(gpu: &Gpu, spec: &StepSpec, plan: bool, found: &Measured) -> Value {
         "norm": spec.norm,
         "nbn_layers": spec.nbn_layers,
         "batch_size": spec.batch_size,
+        "side": spec.side,
+        "recompute": spec.recompute,
         "step_ms": found.times.wall,
         "step_cpu_ms": found.times.cpu,
         "rounds": found.times.rounds,

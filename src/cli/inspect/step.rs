@@ -66,6 +66,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
             norm,
             nbn_layers: "last-stage".into(),
             classes: CLASSES,
+            side: 32,
+            recompute: false,
         },
     )?;
     // The first run compiles what the driver put off.

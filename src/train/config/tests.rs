@@ -52,6 +52,8 @@ fn full() -> Config {
     config.schedule.factors = Some(vec![0.1, 1e-7]);
     config.input.policy_magnitude = Some(3.0);
     config.optim.max_norm = Some(0.1);
+    config.optim.clip_norm = Some(1.0);
+    config.optim.ema = Some(0.999);
     config.loss.loss_options = [("gamma".to_string(), 2.0)].into();
     let train = TrainCfg { max_steps: Some(5), log_steps: Some(1), ..config.train };
     let train = TrainCfg { after: Some("cifar10-lt/ce".into()), after_epochs: Some(2), ..train };
@@ -114,6 +116,9 @@ fn values_out_of_range_are_named() {
     refused("[optim]\nmomentum = 1", &["at least 0 and below 1"]);
     refused("[train]\nbatch_size = 0", &["from 1 to 65535, not 0"]);
     refused("[train]\nepochs = 0", &["from 1 to 999999"]);
+    refused("[train]\naccumulate = 0", &["from 1 to 65535, not 0"]);
+    refused("[optim]\nclip_norm = 0", &["`clip_norm` must be", "not 0"]);
+    refused("[optim]\nema = 1.0", &["`ema` must be at least 0 and below 1"]);
     refused("[train]\nseed = -1", &["at least 0"]);
     refused("[data]\nimbalance = 0.5", &["imbalance", "at least 1"]);
     refused("[loss]\nlabel_smoothing = 1.0", &["below 1"]);

@@ -92,6 +92,9 @@ impl Config {
                 train.batch_size
             )));
         }
+        if train.accumulate > 1 {
+            return Err(Error::usage("paco's queue takes a batch a step: leave accumulate out"));
+        }
         let others = [
             ("loss", loss.loss != "ce"),
             ("label_smoothing", loss.label_smoothing != 0.0),
