@@ -177,7 +177,7 @@ impl Training {
     /// # Errors
     /// No threads.
     pub fn stream(&self, how: How) -> Result<Stream> {
-        let order = (0..self.places.len() as u32).collect();
+        let order = Arc::new((0..self.places.len() as u32).collect());
         Stream::start(self.places.clone(), order, how)
     }
 }

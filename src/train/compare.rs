@@ -157,8 +157,9 @@ fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
 }
 
 /// Settings whose change is no difference of method.
-const INDIFFERENT: [&str; 11] = [
+const INDIFFERENT: [&str; 12] = [
     "data",
+    "stream",
     "seed",
     "device",
     "log_steps",

@@ -2,15 +2,15 @@
 //! are mixed with or drawn towards, and each step's share and shift. All of it depends on (seed, epoch, step)
 //! alone.
 
-use super::config::{Config, MixKind, Sampler};
-use super::device_set::DeviceSet;
+use super::config::{Augment, Config, MixKind, Sampler};
+use super::device_set::{DeviceSet, Room};
 use super::mixing::Mixing;
 use super::parts;
 use crate::data::neighbours::Points;
 use crate::data::sampler::{Pool, Rule, epoch_order};
 use crate::data::smote::Smote;
 use crate::data::{Dataset, one_sided};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::StepUniform;
 
 /// The training images and the rules by which they are drawn.
@@ -33,6 +33,12 @@ impl Feed {
     pub fn new(config: &Config, train: &Dataset) -> Result<Self> {
         let (classes, seed) = (train.classes.len(), config.train.seed);
         let kept = if config.input.sampler == Sampler::OneSided {
+            if train.files.is_some() {
+                return Err(Error::usage(format!(
+                    "sampler one-sided compares the pixels of all images, but {} is streamed: give --stream never",
+                    train.name
+                )));
+            }
             let (values, dims) = one_sided::cells(train);
             one_sided::select(&Points::new(&values, dims), &train.labels, classes, seed)
         } else {
@@ -68,8 +74,20 @@ impl Feed {
     }
 
     /// Positions in the longest epoch.
-    pub fn longest(&self) -> usize {
+    fn longest(&self) -> usize {
         (0..self.config.train.epochs).map(|e| self.len(e)).max().unwrap_or(self.images)
+    }
+
+    /// What the training set must have room for.
+    pub fn room(&self) -> Room {
+        let input = &self.config.input;
+        Room {
+            positions: self.longest(),
+            batch: (0..self.config.train.epochs)
+                .map(|e| self.batch(e))
+                .fold(self.config.train.batch_size, usize::max),
+            others: input.mix == MixKind::Cmo || input.sampler == Sampler::Smote,
+        }
     }
 
     /// Positions in a batch of an epoch (its last may be smaller).
@@ -121,6 +139,9 @@ impl Feed {
             // An image is drawn by 1/n of its class: every class as often.
             let (rule, seed) = (Rule::Power(0.0), !self.config.train.seed);
             set.set_others(&self.pool.epoch(rule, seed, epoch as u64, 0.0));
+        }
+        if self.config.input.augment == Augment::ResizedCrop {
+            set.crop(self.config.train.seed, epoch as u64);
         }
         order
     }

@@ -58,8 +58,8 @@ impl Live {
         let feed = Feed::new(config, &splits.train)?;
         Ok(Live {
             session: Session::of(gpu, config, &About::new(config, splits))?,
-            train: DeviceSet::with_room(gpu, &splits.train, feed.longest())?,
-            test: DeviceSet::upload(gpu, &splits.test)?,
+            train: DeviceSet::with_room(gpu, &splits.train, feed.room())?,
+            test: DeviceSet::for_batches(gpu, &splits.test, train.batch_size)?,
             gpu: gpu.clone(),
             config: config.clone(),
             splits: splits.clone(),
@@ -87,7 +87,8 @@ impl Live {
         let n = self.feed.batch(epoch).min(self.end() - seen);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let uniform = self.feed.uniform(lr, epoch, self.step, (seen, n));
-        let augment = config.input.augment == Augment::Standard;
+        let augment = config.input.augment != Augment::None;
+        self.train.stage(seen, n)?;
         self.session.train_plan(&self.train, n, augment)?.run(&uniform)?;
         self.gpu.throttle()?;
         self.step += 1;

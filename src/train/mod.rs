@@ -32,6 +32,8 @@ pub mod run_dir;
 pub mod schedule;
 pub mod session;
 pub mod stages;
+mod staging;
 pub mod teacher;
+mod throughput;
 mod trace;
 pub mod trainer;
