@@ -7,7 +7,7 @@ use evenkeel::data::{self, DataSpec};
 use evenkeel::error::Result;
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Spec};
+use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Projected, Spec};
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
@@ -23,7 +23,14 @@ fn main() -> Result<()> {
     for (model, batch) in [("small", 64), ("resnet32", 32)] {
         let norms = Norms::new(NormKind::Nbn, NormLayers::LastStage, BiasStart::Random);
         let experts = Experts::ONE;
-        let spec = Spec { model, classes: 10, head: Head::Linear, experts, norms, projected: 0 };
+        let spec = Spec {
+            model,
+            classes: 10,
+            head: Head::Linear,
+            experts,
+            norms,
+            projected: Projected::NONE,
+        };
         let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
         let mut session = Session::new(&gpu, &spec, &ObjectiveSpec::default(), sgd, 0)?;
         let plan = session.train_plan(&set, batch, true)?;

@@ -253,7 +253,7 @@ fn what_streaming_cannot_do_is_refused_before_anything_is_read() {
     };
     refused("--sampler one-sided", "always", &["one-sided", "--stream never"]);
     refused("--augment resized-crop", "auto", &["resized-crop", "--stream always"]);
-    refused("--resize-size 20", "always", &["resize_size is 20", "between image_size, 33"]);
+    refused("--resize-size 20", "always", &["resize_size is 20", "image_size, 33"]);
     refused("--seed 1", "sometimes", &["--stream", "sometimes", "always"]);
     let flags = ["train", "--stream", "always", "--out", text(empty.path())];
     evenkeel(&flags).failed(2, &["image files", "synthetic"]);

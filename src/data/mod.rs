@@ -293,10 +293,8 @@ impl DataSpec {
             if !files {
                 return wrong(format!("resize_size is about image files, not {}", self.dataset));
             }
-            if !(least..=4 * least).contains(&n) {
-                return wrong(format!(
-                    "resize_size is {n}; it must be between image_size, {least}, and four times that"
-                ));
+            if n < least {
+                return wrong(format!("resize_size is {n}, less than image_size, {least}"));
             }
         }
         match self.image_size {
@@ -333,6 +331,11 @@ pub fn load(spec: &DataSpec) -> Result<Splits> {
     };
     let splits = if spec.holdout > 0.0 { split::hold_out(splits, spec)? } else { splits };
     splits.checked()
+}
+
+/// Whether `dir` is a set that `evenkeel data pack` made.
+pub fn is_packed(dir: &Path) -> bool {
+    dir.join(shards::CLASSES).is_file()
 }
 
 /// The long-tailed part of a source that is in memory.

@@ -6,6 +6,7 @@
 pub mod about;
 pub mod adabn;
 pub mod atomic;
+pub mod benchmarks;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;

@@ -60,6 +60,11 @@ impl Throughput {
         self.times = set.times().map(|now| now - before);
     }
 
+    /// Seconds since the epoch began, or was gone on with.
+    pub fn elapsed(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
     /// Images a second.
     pub fn rate(&self) -> f64 {
         self.images as f64 / self.seconds.max(1e-9)

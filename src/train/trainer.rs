@@ -393,6 +393,7 @@ impl<'a> Trainer<'a> {
         });
         self.emit(&row);
         row["device"] = self.gpu.describe().into();
+        row["seconds"] = throughput.elapsed().into();
         row["confusion"] = json!(confusion.map(|c| c.mistakes(KEPT)));
         row["inside"] = json!(self.inside()?);
         self.run.append_metrics(&row)?;
