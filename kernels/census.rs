@@ -114,6 +114,7 @@ fn resnet20(all: &mut Census, n: u32) {
     let second = batch::Batch { first_image: 10_000, images: 2_406, ..gather };
     all.add("batch", batch::program(&[gather, second]));
     all.add("batch as stored", batch::program(&[batch::Batch { augment: false, ..gather }]));
+    all.add("batch of crops", batch::program(&[batch::Batch { pad: 0, ..gather }]));
     all.add("cutout", batch::program(&[batch::Batch { cutout: 16, draw: 1, ..gather }]));
     all.conv(conv3x3(n, 3, 16, 32, 1));
     for (stage, (c, size)) in STAGES.into_iter().enumerate() {

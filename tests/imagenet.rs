@@ -58,6 +58,7 @@ fn images(count: usize, size: usize) -> Dataset {
         shape: [3, size, size],
         pixels: pixels.map(|v| ((v + 1.0) * 128.0) as u8).collect(),
         labels: (0..count as u32).map(|i| i % CLASSES as u32).collect(),
+        files: None,
         mean: IMAGENET_MEAN,
         std: IMAGENET_STD,
     }

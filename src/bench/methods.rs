@@ -17,7 +17,7 @@ use crate::gpu::Gpu;
 use crate::graph::Plan;
 use crate::train::about::About;
 use crate::train::config::{Augment, Config};
-use crate::train::device_set::DeviceSet;
+use crate::train::device_set::{DeviceSet, Room};
 use crate::train::feed::Feed;
 use crate::train::session::Session;
 use crate::train::stages;
@@ -107,7 +107,11 @@ impl Stage {
         let mut data = images(counts.iter().sum(), classes, 32);
         data.labels = (0u32..).zip(&counts).flat_map(|(c, n)| vec![c; *n]).collect();
         // Over-sampling has the longest epoch: every class as often as the largest.
-        let set = DeviceSet::with_room(gpu, &data, largest * classes)?;
+        let set = DeviceSet::with_room(
+            gpu,
+            &data,
+            Room { positions: largest * classes, ..Room::default() },
+        )?;
         Ok(Stage { gpu: gpu.clone(), data, counts, set, spec: spec.clone() })
     }
 
@@ -216,7 +220,7 @@ impl Stage {
 
 impl Job<'_> {
     fn plan(&mut self, set: &DeviceSet) -> Result<&Plan> {
-        let augment = self.config.input.augment == Augment::Standard;
+        let augment = self.config.input.augment != Augment::None;
         self.session.train_plan(set, self.batch, augment)
     }
 
@@ -224,7 +228,7 @@ impl Job<'_> {
         let epoch = self.config.train.epochs / 2;
         for _ in 0..steps {
             let batches = self.feed.batches(1e-3, epoch, self.step, (0, self.batch));
-            let augment = self.config.input.augment == Augment::Standard;
+            let augment = self.config.input.augment != Augment::None;
             self.session.step(set, &batches, augment)?;
             self.step += 1;
         }

@@ -250,6 +250,7 @@ pub(super) fn images(n: usize, classes: usize, side: usize) -> Dataset {
         shape,
         pixels: (0..(n * bytes) as u64).map(|i| splitmix64(i) as u8).collect(),
         labels: (0..n).map(|i| (i % classes.max(1)) as u32).collect(),
+        files: None,
         mean: CIFAR_MEAN,
         std: CIFAR_STD,
     }

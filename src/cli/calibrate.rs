@@ -43,7 +43,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         Some(val) => (val, FittedOn::Validation),
         None => (&splits.test, FittedOn::Test),
     };
-    let values = loaded.session.logits(&DeviceSet::upload(&gpu, set)?, args.batch_size)?;
+    let values = loaded
+        .session
+        .logits(&DeviceSet::for_batches(&gpu, set, args.batch_size)?, args.batch_size)?;
     let logits = Logits::new(&values, &set.labels, loaded.about.classes.len())?;
     let fitted = Calibration::fit(&logits, from)?
         .map_err(|why| Error::Failure(format!("no temperature was fitted: {why}")))?;

@@ -93,8 +93,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
             let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
             let how = How {
                 size: [usize::from(*image_size); 2],
-                view: View::Crop { seed: 0, epoch: 0 },
+                view: View::Crop { seed: 0, epoch: 0, draw: 0 },
                 batch: 32,
+                from: 0,
                 ahead: 64,
                 threads: threads.unwrap_or(processors),
                 skip_bad: true,

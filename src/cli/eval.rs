@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut loaded = load(&args.checkpoint, &gpu, &args.network)?;
     let splits = loaded.splits(&args.data)?;
     let (classes, names) = (loaded.about.classes.len(), &loaded.about.classes);
-    let test = DeviceSet::upload(&gpu, &splits.test)?;
+    let test = DeviceSet::for_batches(&gpu, &splits.test, args.batch_size)?;
     let values = loaded.session.logits(&test, args.batch_size)?;
     if let Some(path) = &args.logits {
         let some = args.images.min(test.len());

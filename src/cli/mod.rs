@@ -14,6 +14,7 @@ mod methods;
 mod photos;
 mod predict;
 mod report;
+mod reproduce;
 mod train;
 mod tune;
 
@@ -49,6 +50,8 @@ enum Command {
     Methods(methods::Args),
     /// Train recipes over several seeds and show them beside the published numbers
     Compare(Box<compare::Args>),
+    /// Train a benchmark's table from its files: many/medium/few, time and device
+    Reproduce(Box<reproduce::Args>),
     /// Evaluate a checkpoint: overall, many/medium/few and per-class accuracy
     Eval(Box<eval::Args>),
     /// Classify images, or folders of them, with a checkpoint
@@ -93,6 +96,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Train(args) => train::run(args),
         Command::Methods(args) => methods::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Reproduce(args) => reproduce::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Calibrate(args) => calibrate::run(args),

@@ -91,7 +91,8 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn classify(files: &[PathBuf], args: &Args, gpu: &Rc<Gpu>, loaded: &mut Loaded) -> Result<usize> {
     let about = loaded.about.clone();
     let [_, h, w] = about.shape;
-    let data::Loaded { pixels, kept, skipped } = load_images(files, [h, w], args.skip_bad)?;
+    let margin = loaded.config.as_ref().map_or(1.0, |c| c.data.margin());
+    let data::Loaded { pixels, kept, skipped } = load_images(files, [h, w], margin, args.skip_bad)?;
     for why in skipped {
         match args.json {
             true => say(format_args!("{}", json!({"error": why}))),
@@ -107,6 +108,7 @@ fn classify(files: &[PathBuf], args: &Args, gpu: &Rc<Gpu>, loaded: &mut Loaded) 
         shape: about.shape,
         pixels,
         labels: vec![0; kept.len()],
+        files: None,
         mean: about.mean,
         std: about.std,
     };

@@ -65,8 +65,8 @@ fn measure(run: &Run, args: &Args) -> Result<Features> {
         Error::Failure(format!("{}: the checkpoint has changed meanwhile", run.path.display()))
     })?;
     let mut loaded = load(&path, &gpu, &Network::default())?;
-    let set = DeviceSet::upload(&gpu, &splits.test)?;
     let (batch, step) = (config.train.batch_size, run.step.unwrap_or(0));
+    let set = DeviceSet::for_batches(&gpu, &splits.test, batch)?;
     let data = (&splits.test, &set);
     let found =
         features::measure(&mut loaded.session, data, &about.counts, (batch, step), &chosen)?;

@@ -58,13 +58,35 @@ fn listing(place: &Path, seed: u64) -> Result<(&'static str, Listing)> {
             .map_err(|e| Error::io("read", place, e))?
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().ends_with("train.txt"));
-    if place.join(shards::CLASSES).is_file() {
+    if super::is_packed(place) {
         Ok(("shards", shards::list(place)?))
     } else if is_list {
         Ok(("list", list::list(place, true)?))
     } else {
         Ok(("folder", folder::list(place, seed)?))
     }
+}
+
+/// What a set lists, without a look into its images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// `folder`, `list` or `shards`.
+    pub kind: &'static str,
+    /// Classes, training and test images.
+    pub size: [usize; 3],
+    /// Images that a list names and that are not there.
+    pub missing: Vec<String>,
+}
+
+/// What the set at `place` lists.
+///
+/// # Errors
+/// No data set there.
+pub fn listed(place: &Path, seed: u64) -> Result<Listed> {
+    let (kind, listing) = listing(place, seed)?;
+    let images = [&listing.train, &listing.test].map(|part| part.labels.len());
+    let size = [listing.classes.len(), images[0], images[1]];
+    Ok(Listed { kind, size, missing: listing.skipped })
 }
 
 fn parts(listing: &Listing) -> [(&'static str, &Part); 3] {
@@ -177,7 +199,7 @@ impl Training {
     /// # Errors
     /// No threads.
     pub fn stream(&self, how: How) -> Result<Stream> {
-        let order = (0..self.places.len() as u32).collect();
+        let order = Arc::new((0..self.places.len() as u32).collect());
         Stream::start(self.places.clone(), order, how)
     }
 }

@@ -102,6 +102,7 @@ pub(super) fn read(place: &Path, classes: usize) -> Result<(Dataset, Dataset)> {
             shape: [3, 32, 32],
             pixels: Vec::new(),
             labels: Vec::new(),
+            files: None,
             mean: CIFAR_MEAN,
             std: CIFAR_STD,
         };

@@ -1,5 +1,6 @@
 //! Views of an image at the network's size: the random crop that large-scale training sees
-//! (torchvision's `RandomResizedCrop`), and the centre of the resized image that it is tested on.
+//! (torchvision's `RandomResizedCrop`), and the centre of the resized image that it is tested on. torchvision rounds
+//! the resized image's sides to whole pixels before it cuts the centre out; here the rectangle is exact.
 //!
 //! RGB pixels → a rectangle → resized by a filter as wide as the reduction (bilinear, antialiased) →
 //! bytes, channel by channel.
@@ -14,8 +15,6 @@ use image::RgbImage;
 const AREA: [f32; 2] = [0.08, 1.0];
 /// Width over height that a crop may have.
 const RATIO: [f32; 2] = [3.0 / 4.0, 4.0 / 3.0];
-/// The shorter side is resized to this many times the target before its centre is cut out: 256/224.
-const CENTRE: f64 = 256.0 / 224.0;
 
 /// A rectangle in pixels: left, top, width, height.
 pub(super) type Rectangle = [f64; 4];
@@ -40,11 +39,16 @@ pub(super) fn random(width: u32, height: u32, draws: &mut Draws) -> Rectangle {
     [offset(w, cw), offset(h, ch), f64::from(cw), f64::from(ch)]
 }
 
-/// The rectangle that becomes the centre `size` (height, width) of the image whose shorter side was
-/// resized to 256/224 of the target's.
-pub(super) fn centre(width: u32, height: u32, [rows, columns]: [usize; 2]) -> Rectangle {
+/// The rectangle that becomes the centre `size` (height, width) of the image that was resized until it just
+/// covered `margin` times the target: 256/224 is usual for networks of 224 × 224.
+pub(super) fn centre(
+    width: u32,
+    height: u32,
+    [rows, columns]: [usize; 2],
+    margin: f64,
+) -> Rectangle {
     let (w, h) = (f64::from(width), f64::from(height));
-    let scale = (w / columns as f64).min(h / rows as f64) / CENTRE;
+    let scale = (w / columns as f64).min(h / rows as f64) / margin;
     let (cw, ch) = (scale * columns as f64, scale * rows as f64);
     [(w - cw) / 2.0, (h - ch) / 2.0, cw, ch]
 }
@@ -100,9 +104,10 @@ mod tests {
 
     #[test]
     fn the_centre_is_that_of_256_over_224() {
-        let [left, top, w, h] = centre(512, 256, [224, 224]);
+        let [left, top, w, h] = centre(512, 256, [224, 224], 256.0 / 224.0);
         assert!((w - 224.0).abs() < 1e-9 && (h - 224.0).abs() < 1e-9);
         assert!((left - 144.0).abs() < 1e-9 && (top - 16.0).abs() < 1e-9);
+        assert_eq!(centre(80, 20, [16, 16], 1.0), [30.0, 0.0, 20.0, 20.0]);
     }
 
     #[test]

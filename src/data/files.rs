@@ -1,16 +1,18 @@
 //! From a listing of image files to training and test set.
 //!
 //! [`Listing`] (from a folder or list files) → the long-tailed choice, on labels alone → the chosen
-//! files decoded by all processors → [`Splits`]. What is not chosen is never read.
+//! files decoded by all processors, or kept as places if the set is streamed → [`Splits`]. What is not chosen is
+//! never read.
 
 use super::image_file::load_into;
 use super::place::Place;
+use super::streamed::{Files, readable};
 use super::{
     DataSpec, Dataset, IMAGENET_MEAN, IMAGENET_STD, Splits, buffer, first_per_class, longtail,
 };
 use crate::error::{Error, Result};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Width and height without `image_size`.
 pub(super) const DEFAULT_SIZE: usize = 32;
@@ -44,20 +46,33 @@ pub(super) struct Listing {
     pub skipped: Vec<String>,
 }
 
-/// Chooses and decodes.
+/// Chooses, and decodes or keeps the places.
 pub(super) fn load(listing: Listing, spec: &DataSpec) -> Result<Splits> {
     let Listing { name, classes, train, test, val, chosen: by_seed, mut skipped } = listing;
     let chosen = longtail::choose(&train.labels, &classes, spec)?;
     let tested = first_per_class(&test.labels, classes.len(), spec.test_per_class);
     let size = spec.image_size.unwrap_or(DEFAULT_SIZE);
+    let images = chosen.len() + tested.len() + val.labels.len();
+    let streamed = spec.stream.holds(images, 3 * size * size);
     let mut read = |part: &Part, chosen: &[u32]| -> Result<(Dataset, Vec<u32>)> {
-        let (pixels, kept) =
-            decode_all(&part.paths, chosen, [size, size], spec.skip_bad, &mut skipped)?;
+        let (pixels, kept) = match (streamed, spec.skip_bad) {
+            (true, true) => (Vec::new(), readable(&part.paths, chosen, &mut skipped)),
+            (true, false) => (Vec::new(), chosen.to_vec()),
+            (false, skip_bad) => {
+                let view = ([size, size], spec.margin());
+                decode_all(&part.paths, chosen, view, skip_bad, &mut skipped)?
+            }
+        };
+        let files = streamed.then(|| {
+            let places = kept.iter().map(|i| part.paths[*i as usize].clone()).collect();
+            Files { places: Arc::new(places), margin: spec.margin() }
+        });
         let set = Dataset {
             name: name.clone(),
             classes: classes.clone(),
             shape: [3, size, size],
             pixels,
+            files,
             labels: kept.iter().map(|i| part.labels[*i as usize]).collect(),
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
@@ -83,16 +98,21 @@ pub struct Loaded {
     pub skipped: Vec<String>,
 }
 
-/// Reads image files with all processors, as [`load_image`](super::load_image) does one; with
-/// `skip_bad`, files that cannot be read are left out.
+/// Reads image files with all processors, as [`load_image`](super::load_image) does one, but resized to cover
+/// `margin` times `size`; with `skip_bad`, files that cannot be read are left out.
 ///
 /// # Errors
 /// The first file that cannot be read; no memory.
-pub fn load_images(paths: &[PathBuf], size: [usize; 2], skip_bad: bool) -> Result<Loaded> {
+pub fn load_images(
+    paths: &[PathBuf],
+    size: [usize; 2],
+    margin: f64,
+    skip_bad: bool,
+) -> Result<Loaded> {
     let mut skipped = Vec::new();
     let all: Vec<u32> = (0..paths.len() as u32).collect();
     let places: Vec<Place> = paths.iter().cloned().map(Place::from).collect();
-    let (pixels, kept) = decode_all(&places, &all, size, skip_bad, &mut skipped)?;
+    let (pixels, kept) = decode_all(&places, &all, (size, margin), skip_bad, &mut skipped)?;
     Ok(Loaded { pixels, kept, skipped })
 }
 
@@ -100,7 +120,7 @@ pub fn load_images(paths: &[PathBuf], size: [usize; 2], skip_bad: bool) -> Resul
 fn decode_all(
     paths: &[Place],
     chosen: &[u32],
-    size: [usize; 2],
+    (size, margin): ([usize; 2], f64),
     skip_bad: bool,
     skipped: &mut Vec<String>,
 ) -> Result<(Vec<u8>, Vec<u32>)> {
@@ -113,7 +133,7 @@ fn decode_all(
             // A statement of its own, so that the lock is free while the file is decoded.
             let next = locked(&queue).next();
             let Some((at, (place, i))) = next else { break };
-            if let Err(e) = load_into(&paths[*i as usize], size, place) {
+            if let Err(e) = load_into(&paths[*i as usize], size, margin, place) {
                 locked(&failures).push((at, e));
                 if !skip_bad {
                     // No one needs the rest. Files before this one are already in other hands, so
@@ -181,6 +201,8 @@ mod tests {
     use super::*;
     use image::{Rgb, RgbImage};
 
+    const VIEW: ([usize; 2], f64) = ([4, 4], 1.0);
+
     /// A folder of twelve images, of which 4 and 7 are damaged; the red value is the number.
     fn twelve() -> (tempfile::TempDir, Part) {
         let dir = tempfile::tempdir().unwrap();
@@ -201,7 +223,7 @@ mod tests {
         let (_dir, part) = twelve();
         let all: Vec<u32> = (0..12).rev().collect();
         let mut skipped = vec!["earlier".to_string()];
-        let (pixels, kept) = decode_all(&part.paths, &all, [4, 4], true, &mut skipped).unwrap();
+        let (pixels, kept) = decode_all(&part.paths, &all, VIEW, true, &mut skipped).unwrap();
         assert_eq!(kept, [11, 10, 9, 8, 6, 5, 3, 2, 1, 0]);
         let reds: Vec<u32> = pixels.chunks(48).map(|image| u32::from(image[0])).collect();
         assert_eq!(reds, kept);
@@ -214,13 +236,13 @@ mod tests {
         let (_dir, part) = twelve();
         let all: Vec<u32> = (0..12).collect();
         for _ in 0..20 {
-            let e = decode_all(&part.paths, &all, [4, 4], false, &mut Vec::new())
+            let e = decode_all(&part.paths, &all, VIEW, false, &mut Vec::new())
                 .unwrap_err()
                 .to_string();
             assert!(e.contains("04.png") && e.contains("--skip-bad"), "{e}");
         }
         // A damaged file that the job does not need is not read.
-        assert!(decode_all(&part.paths, &[0, 1, 2], [4, 4], false, &mut Vec::new()).is_ok());
+        assert!(decode_all(&part.paths, &[0, 1, 2], VIEW, false, &mut Vec::new()).is_ok());
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! One image file as a network's input.
 //!
-//! JPEG or PNG → 8-bit RGB, turned as its EXIF data says → resized until it just covers the target,
-//! the shorter side exactly → centre crop → bytes, channel by channel.
+//! JPEG or PNG → 8-bit RGB, turned as its EXIF data says → the centre that remains when the image is resized
+//! until it just covers the target, the shorter side exactly → bytes, channel by channel.
 
+use super::crop;
 use super::place::Place;
 use crate::error::{Error, Result};
+use fast_image_resize::Resizer;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage, imageops};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 use std::path::Path;
-
-/// An image longer than this many targets side by side is cut to that before it is resized: a strip
-/// of 1 × 60,000 pixels would otherwise grow to gigabytes, most of them cropped away.
-const LONGEST: u64 = 4;
 
 /// Reads an image as the bytes of 3 × height × width, `size` being height and width.
 ///
@@ -19,26 +17,20 @@ const LONGEST: u64 = 4;
 /// A file that cannot be read, is neither JPEG nor PNG, is damaged or cut short.
 pub fn load_image(path: &Path, size: [usize; 2]) -> Result<Vec<u8>> {
     let mut out = vec![0; 3 * size[0] * size[1]];
-    load_into(&Place::from(path.to_path_buf()), size, &mut out)?;
+    load_into(&Place::from(path.to_path_buf()), size, 1.0, &mut out)?;
     Ok(out)
 }
 
-/// [`load_image`] into a place of 3 × height × width bytes.
-pub(super) fn load_into(place: &Place, size: [usize; 2], out: &mut [u8]) -> Result<()> {
-    let image = cover(decode(place.path(), &place.read()?)?, size);
-    let [height, width] = size;
-    let left = (image.width() as usize - width) / 2;
-    let top = (image.height() as usize - height) / 2;
-    let row_bytes = image.width() as usize * 3;
-    let rows = image.as_raw().chunks_exact(row_bytes).skip(top).take(height);
-    for (y, row) in rows.enumerate() {
-        for (x, pixel) in row.chunks_exact(3).skip(left).take(width).enumerate() {
-            for (c, value) in pixel.iter().enumerate() {
-                out[(c * height + y) * width + x] = *value;
-            }
-        }
-    }
-    Ok(())
+/// [`load_image`] into a place of 3 × height × width bytes, of the image resized to cover `margin` times as much.
+pub(super) fn load_into(
+    place: &Place,
+    size: [usize; 2],
+    margin: f64,
+    out: &mut [u8],
+) -> Result<()> {
+    let image = decode(place.path(), &place.read()?)?;
+    let rectangle = crop::centre(image.width(), image.height(), size, margin);
+    crop::resize(&mut Resizer::new(), &image, rectangle, size, out)
 }
 
 /// The pixels of a file's bytes. Formats are told apart by content, not by name; the path is for messages.
@@ -73,31 +65,6 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<RgbImage> {
 /// nothing, so half a picture would pass as one.
 fn jpeg_is_whole(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| pair == [0xFF, 0xD9])
-}
-
-/// The image resized to the smallest size that covers `size` at its own aspect ratio.
-fn cover(image: RgbImage, [height, width]: [usize; 2]) -> RgbImage {
-    let (h, w) = (height as u64, width as u64);
-    let image = shorten(image, h, w);
-    let (ih, iw) = (u64::from(image.height()), u64::from(image.width()));
-    let (nh, nw) =
-        if iw * h >= ih * w { (h, (iw * h / ih).max(w)) } else { ((ih * w / iw).max(h), w) };
-    if (nh, nw) == (ih, iw) {
-        return image;
-    }
-    imageops::resize(&image, nw as u32, nh as u32, imageops::FilterType::Triangle)
-}
-
-/// Cuts the ends off a strip, see [`LONGEST`].
-fn shorten(image: RgbImage, h: u64, w: u64) -> RgbImage {
-    let (ih, iw) = (u64::from(image.height()), u64::from(image.width()));
-    let most_w = (LONGEST * ih * w).div_ceil(h).min(iw);
-    let most_h = (LONGEST * iw * h).div_ceil(w).min(ih);
-    if (most_h, most_w) == (ih, iw) {
-        return image;
-    }
-    let (left, top) = ((iw - most_w) / 2, (ih - most_h) / 2);
-    imageops::crop_imm(&image, left as u32, top as u32, most_w as u32, most_h as u32).to_image()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod shards;
 pub mod smote;
 mod split;
 pub mod stream;
+mod streamed;
 pub mod survey;
 mod synthetic;
 
@@ -32,9 +33,11 @@ pub use image_file::load_image;
 pub use longtail::{Profile, SubsetRule};
 pub use place::Place;
 pub use shards::Packed;
+pub use streamed::{Files, Streaming};
 
 use crate::error::{Error, Result, unknown};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Mean per channel that the long-tailed line of work normalises CIFAR images by, on a scale to 1.
@@ -59,8 +62,10 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// Channels, height and width of an image.
     pub shape: [usize; 3],
-    /// Image after image, each channel by channel, row by row.
+    /// Image after image, each channel by channel, row by row; none of a streamed set.
     pub pixels: Vec<u8>,
+    /// Where a streamed set's images lie.
+    pub files: Option<Files>,
     /// The class of each image.
     pub labels: Vec<u32>,
     /// What to subtract from each channel, on a scale to 1.
@@ -88,10 +93,25 @@ impl Dataset {
     /// The bytes of image `i`.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there are not so many, or the set is streamed.
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.image_bytes();
         &self.pixels[i * bytes..(i + 1) * bytes]
+    }
+
+    /// The bytes of image `i`, of a streamed set read from its file.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn view(&self, i: usize) -> Result<Cow<'_, [u8]>> {
+        let [_, h, w] = self.shape;
+        match &self.files {
+            None => Ok(Cow::Borrowed(self.image(i))),
+            Some(files) => Ok(Cow::Owned(files.read(i, [h, w])?)),
+        }
     }
 
     /// Images of each class.
@@ -104,8 +124,9 @@ impl Dataset {
     /// # Panics
     /// If an index is out of range.
     pub fn select(&self, indices: &[u32]) -> Dataset {
-        let mut pixels = Vec::with_capacity(indices.len() * self.image_bytes());
-        for i in indices {
+        let held = if self.files.is_some() { 0 } else { indices.len() };
+        let mut pixels = Vec::with_capacity(held * self.image_bytes());
+        for i in &indices[..held] {
             pixels.extend_from_slice(self.image(*i as usize));
         }
         Dataset {
@@ -113,6 +134,7 @@ impl Dataset {
             classes: self.classes.clone(),
             labels: indices.iter().map(|i| self.labels[*i as usize]).collect(),
             pixels,
+            files: self.files.as_ref().map(|files| files.select(indices)),
             ..*self
         }
     }
@@ -190,6 +212,10 @@ pub struct DataSpec {
     /// Width and height of the images (default 32); files are resized by their shorter side and
     /// cropped. CIFAR is always 32.
     pub image_size: Option<usize>,
+    /// Shorter side that files are resized to before the centre is cut out, in pixels (default: image_size).
+    pub resize_size: Option<usize>,
+    /// Whether files are read when they are needed, instead of once.
+    pub stream: Streaming,
     /// Seed of the choice of images; 0 in the reference.
     pub subset_seed: u32,
     /// Leaves unreadable files out, instead of stopping.
@@ -213,6 +239,8 @@ impl Default for DataSpec {
             train_per_class: None,
             test_per_class: None,
             image_size: None,
+            resize_size: None,
+            stream: Streaming::Auto,
             subset_seed: 0,
             skip_bad: false,
             holdout: 0.0,
@@ -253,6 +281,22 @@ impl DataSpec {
                 self.dataset
             ));
         }
+        let files = ["folder", "list", "shards"].contains(&self.dataset.as_str());
+        if !files && self.stream == Streaming::Always {
+            return wrong(format!(
+                "stream = \"always\" is for sets of image files (folder, list, shards), not {}",
+                self.dataset
+            ));
+        }
+        if let Some(n) = self.resize_size {
+            let least = self.image_size.unwrap_or(files::DEFAULT_SIZE);
+            if !files {
+                return wrong(format!("resize_size is about image files, not {}", self.dataset));
+            }
+            if n < least {
+                return wrong(format!("resize_size is {n}, less than image_size, {least}"));
+            }
+        }
         match self.image_size {
             Some(n) if n != 32 && self.dataset.starts_with("cifar") => {
                 wrong(format!("image_size is {n}, but the images of {} are 32 × 32", self.dataset))
@@ -287,6 +331,11 @@ pub fn load(spec: &DataSpec) -> Result<Splits> {
     };
     let splits = if spec.holdout > 0.0 { split::hold_out(splits, spec)? } else { splits };
     splits.checked()
+}
+
+/// Whether `dir` is a set that `evenkeel data pack` made.
+pub fn is_packed(dir: &Path) -> bool {
+    dir.join(shards::CLASSES).is_file()
 }
 
 /// The long-tailed part of a source that is in memory.

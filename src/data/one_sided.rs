@@ -176,6 +176,7 @@ mod tests {
             shape: [2, 16, 16],
             pixels: pixels.clone(),
             labels: vec![0],
+            files: None,
             mean: [0.0; 3],
             std: [1.0; 3],
         };

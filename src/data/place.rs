@@ -40,6 +40,19 @@ impl Place {
         &self.path
     }
 
+    /// How many bytes the image has.
+    ///
+    /// # Errors
+    /// A file that is not there.
+    pub fn length(&self) -> Result<u64> {
+        match &self.within {
+            Some(within) => Ok(within.length as u64),
+            None => std::fs::metadata(&self.path)
+                .map(|found| found.len())
+                .map_err(|e| Error::io("read", &self.path, e)),
+        }
+    }
+
     /// The image's bytes.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::place::Place;
 use super::random::Draws;
 use crate::error::{Error, Result};
 use fast_image_resize::Resizer;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -22,14 +23,16 @@ const CROP: u64 = 0x6372_6f70;
 /// How images are seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum View {
-    /// The centre, as tests see them.
-    Centre,
-    /// A random crop, a function of seed, epoch and position.
+    /// The centre, as tests see them, of the image resized to cover this many times the size.
+    Centre(f64),
+    /// A random crop, a function of seed, epoch, position and draw.
     Crop {
         /// The run's seed.
         seed: u64,
         /// The epoch.
         epoch: u64,
+        /// Tells two images at the same position apart.
+        draw: u64,
     },
 }
 
@@ -40,9 +43,11 @@ pub struct How {
     pub size: [usize; 2],
     /// What of the image.
     pub view: View,
-    /// Images in a batch.
+    /// Images in a batch of the iterator.
     pub batch: usize,
-    /// Images that are kept ready, at most about.
+    /// Position in the order to begin at.
+    pub from: usize,
+    /// Images that are kept ready, at most about; a batch at least.
     pub ahead: usize,
     /// Threads.
     pub threads: usize,
@@ -88,6 +93,34 @@ pub struct Times {
     pub empty: f64,
 }
 
+impl Add for Times {
+    type Output = Times;
+
+    fn add(self, other: Times) -> Times {
+        Times {
+            read: self.read + other.read,
+            decode: self.decode + other.decode,
+            resize: self.resize + other.resize,
+            full: self.full + other.full,
+            empty: self.empty + other.empty,
+        }
+    }
+}
+
+impl Sub for Times {
+    type Output = Times;
+
+    fn sub(self, other: Times) -> Times {
+        Times {
+            read: self.read - other.read,
+            decode: self.decode - other.decode,
+            resize: self.resize - other.resize,
+            full: self.full - other.full,
+            empty: self.empty - other.empty,
+        }
+    }
+}
+
 /// Batches in order.
 #[derive(Debug)]
 pub struct Stream {
@@ -101,14 +134,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts to read `places` in the order of `order`.
+    /// Starts to read `places` in the order of `order`, from position `how.from` on.
     ///
     /// # Errors
     /// No thread to be had.
-    pub fn start(places: Arc<Vec<Place>>, order: Vec<u32>, how: How) -> Result<Self> {
-        let order = Arc::new(order);
+    pub fn start(places: Arc<Vec<Place>>, order: Arc<Vec<u32>>, how: How) -> Result<Self> {
         let clocks = Arc::new(Clocks::default());
-        let threads = how.threads.clamp(1, order.len().max(1));
+        let threads = how.threads.clamp(1, order.len().saturating_sub(how.from).max(1));
         let room = how.ahead.max(how.batch).div_ceil(threads).max(1);
         let mut stream = Stream {
             how,
@@ -116,7 +148,7 @@ impl Stream {
             queues: Vec::new(),
             workers: Vec::new(),
             clocks: clocks.clone(),
-            next: 0,
+            next: how.from,
             empty: 0.0,
         };
         for first in 0..threads {
@@ -149,9 +181,18 @@ impl Stream {
         }
     }
 
-    fn batch(&mut self) -> Result<Batch> {
+    /// Position of the next image.
+    pub fn position(&self) -> usize {
+        self.next
+    }
+
+    /// The next `count` images, or as many as are left.
+    ///
+    /// # Errors
+    /// An image that cannot be read, or with `skip_bad` none that can.
+    pub fn take_batch(&mut self, count: usize) -> Result<Batch> {
         let first = self.next;
-        let count = self.how.batch.min(self.order.len() - first);
+        let count = count.min(self.order.len() - first);
         let bytes = 3 * self.how.size[0] * self.how.size[1];
         let mut batch = Batch {
             first,
@@ -162,7 +203,7 @@ impl Stream {
         let mut missing = Vec::new();
         for i in 0..count {
             let waited = Instant::now();
-            let queue = &self.queues[(first + i) % self.queues.len()];
+            let queue = &self.queues[(first + i - self.how.from) % self.queues.len()];
             let image = queue.recv().map_err(|_| Error::Failure("an image reader died".into()))?;
             self.empty += waited.elapsed().as_secs_f64();
             match image {
@@ -194,7 +235,7 @@ impl Iterator for Stream {
 
     fn next(&mut self) -> Option<Result<Batch>> {
         (self.next < self.order.len()).then(|| {
-            let batch = self.batch();
+            let batch = self.take_batch(self.how.batch);
             if batch.is_err() {
                 self.next = self.order.len();
             }
@@ -224,7 +265,7 @@ struct Worker {
 impl Worker {
     fn run(&self, first: usize, step: usize) {
         let mut resizer = Resizer::new();
-        for position in (first..self.order.len()).step_by(step) {
+        for position in (self.how.from + first..self.order.len()).step_by(step) {
             let image = self.image(position, &mut resizer);
             let waited = Instant::now();
             if self.sender.send(image).is_err() {
@@ -245,9 +286,11 @@ impl Worker {
         add(&self.clocks.decode, started);
         let started = Instant::now();
         let rectangle = match self.how.view {
-            View::Centre => crop::centre(image.width(), image.height(), self.how.size),
-            View::Crop { seed, epoch } => {
-                let mut draws = Draws::new(&[seed, CROP, epoch, position as u64]);
+            View::Centre(margin) => {
+                crop::centre(image.width(), image.height(), self.how.size, margin)
+            }
+            View::Crop { seed, epoch, draw } => {
+                let mut draws = Draws::new(&[seed, CROP, epoch, position as u64, draw]);
                 crop::random(image.width(), image.height(), &mut draws)
             }
         };
@@ -283,13 +326,14 @@ mod tests {
     }
 
     fn how(threads: usize) -> How {
-        How { size: [8, 8], view: View::Centre, batch: 5, ahead: 5, threads, skip_bad: false }
+        let view = View::Centre(1.0);
+        How { size: [8, 8], view, batch: 5, from: 0, ahead: 5, threads, skip_bad: false }
     }
 
     #[test]
     fn batches_come_in_order_from_any_number_of_threads() {
         let (_dir, places) = twelve(false);
-        let order: Vec<u32> = (0..12).rev().chain([3, 3]).collect();
+        let order: Arc<Vec<u32>> = Arc::new((0..12).rev().chain([3, 3]).collect());
         for threads in [1, 2, 3, 16] {
             let stream = Stream::start(places.clone(), order.clone(), how(threads)).unwrap();
             let mut reds = Vec::new();
@@ -299,8 +343,13 @@ mod tests {
                 firsts.push((batch.first, batch.indices.len()));
                 reds.extend(batch.pixels.chunks(3 * 64).map(|image| u32::from(image[0])));
             }
-            assert_eq!(reds, order, "{threads} threads");
+            assert_eq!(reds, *order, "{threads} threads");
             assert_eq!(firsts, [(0, 5), (5, 5), (10, 4)]);
+            let later = How { from: 7, ..how(threads) };
+            let mut stream = Stream::start(places.clone(), order.clone(), later).unwrap();
+            assert_eq!(stream.take_batch(3).unwrap().indices, order[7..10]);
+            assert_eq!((stream.position(), stream.take_batch(9).unwrap().first), (10, 10));
+            assert!(stream.next().is_none());
         }
     }
 
@@ -310,23 +359,25 @@ mod tests {
         let path = dir.path().join("ramp.png");
         RgbImage::from_fn(60, 40, |x, y| Rgb([4 * x as u8, 6 * y as u8, 0])).save(&path).unwrap();
         let places = Arc::new(vec![Place::from(path)]);
-        let read = |seed, epoch, threads| -> Vec<u8> {
-            let view = View::Crop { seed, epoch };
-            let how = How { view, ..how(threads) };
-            let stream = Stream::start(places.clone(), vec![0; 6], how).unwrap();
+        let read = |[seed, epoch, draw]: [u64; 3], threads, from| -> Vec<u8> {
+            let view = View::Crop { seed, epoch, draw };
+            let how = How { view, from, ..how(threads) };
+            let stream = Stream::start(places.clone(), Arc::new(vec![0; 6]), how).unwrap();
             stream.flat_map(|b| b.unwrap().pixels).collect()
         };
-        let first = read(1, 2, 1);
-        assert_eq!(first, read(1, 2, 4));
-        assert_ne!(first, read(2, 2, 1));
-        assert_ne!(first, read(1, 3, 1));
+        let first = read([1, 2, 0], 1, 0);
+        assert_eq!(first, read([1, 2, 0], 4, 0));
+        assert_eq!(first[4 * 3 * 64..], read([1, 2, 0], 3, 4));
+        for other in [[2, 2, 0], [1, 3, 0], [1, 2, 1]] {
+            assert_ne!(first, read(other, 1, 0), "{other:?}");
+        }
         assert_ne!(first[..3 * 64], first[3 * 64..6 * 64]);
     }
 
     #[test]
     fn a_broken_image_is_named_and_replaced_or_stops_the_stream() {
         let (_dir, places) = twelve(true);
-        let order: Vec<u32> = (0..12).collect();
+        let order: Arc<Vec<u32>> = Arc::new((0..12).collect());
         let lenient = How { skip_bad: true, ..how(2) };
         let batches: Vec<Batch> = Stream::start(places.clone(), order.clone(), lenient)
             .unwrap()
@@ -344,7 +395,7 @@ mod tests {
     #[test]
     fn a_stream_may_be_left_early() {
         let (_dir, places) = twelve(false);
-        let order = vec![0; 1000];
+        let order = Arc::new(vec![0; 1000]);
         let mut stream = Stream::start(places, order, how(2)).unwrap();
         assert!(stream.next().unwrap().is_ok());
         drop(stream);

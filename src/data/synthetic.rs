@@ -88,6 +88,7 @@ pub(super) fn load(spec: &DataSpec) -> Result<Splits> {
             shape: [3, size, size],
             pixels,
             labels: indices.iter().map(|i| (*i as usize / per_class) as u32).collect(),
+            files: None,
             mean: MEAN,
             std: STD,
         })

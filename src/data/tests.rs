@@ -10,6 +10,7 @@ fn sets_count_and_select() {
         shape: [3, 1, 2],
         pixels: (0..24).collect(),
         labels: vec![0, 1, 1, 0],
+        files: None,
         mean: CIFAR_MEAN,
         std: CIFAR_STD,
     };

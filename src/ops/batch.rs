@@ -32,8 +32,10 @@ struct Gather(Vec<Batch>);
 /// Random changes to the images of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Changes {
-    /// Pad by 4, crop at random and flip half.
+    /// Crop at random and flip half.
     pub crop_flip: bool,
+    /// Black border before that crop, in pixels; 0 where images were cropped as they were read.
+    pub pad: usize,
     /// Side of a black square at a random place; 0: none.
     pub cutout: usize,
     /// Tells the random numbers of two batches at the same positions apart.
@@ -71,7 +73,7 @@ pub fn batch(
                 order_len: order.shape().len() as u32,
                 mean: source.mean,
                 std: source.std,
-                pad: 4,
+                pad: changes.pad as u32,
                 flip: true,
                 augment: changes.crop_flip,
                 cutout: changes.cutout as u32,

@@ -3,8 +3,10 @@
 use crate::error::{Error, Result};
 use crate::train::atomic::write_atomic;
 use crate::train::compare::{Row, Spread};
+use crate::train::progress::human;
 use maud::{DOCTYPE, PreEscaped, html};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 /// `71.3 ± 0.4` in percent; a dash without a value.
@@ -22,6 +24,23 @@ fn rate(row: &Row) -> String {
     row.images_per_second.map_or("–".into(), |s| format!("{:.0}", s.mean))
 }
 
+/// The mean time of a run.
+fn time(row: &Row) -> String {
+    let human = |s: Spread| human(Duration::try_from_secs_f64(s.mean).unwrap_or_default());
+    row.seconds.map_or("–".into(), human)
+}
+
+/// What the rows' runs were trained on, each device once.
+fn devices(rows: &[Row]) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for device in rows.iter().flat_map(|r| &r.devices) {
+        if !all.contains(&device.as_str()) {
+            all.push(device);
+        }
+    }
+    all.join("; ")
+}
+
 fn published(row: &Row) -> String {
     row.published.map_or("–".into(), |p| format!("{p:.2}"))
 }
@@ -37,6 +56,7 @@ pub fn text(rows: &[Row]) -> String {
         "few",
         "rarest third",
         "images/s",
+        "time",
         "published",
     ]
     .map(String::from);
@@ -51,6 +71,7 @@ pub fn text(rows: &[Row]) -> String {
             percent(row.few),
             percent(row.rarest),
             rate(row),
+            time(row),
             published(row),
         ]);
     }
@@ -63,6 +84,10 @@ pub fn text(rows: &[Row]) -> String {
             out += &if c == 0 { format!("{cell}{pad}") } else { format!("  {pad}{cell}") };
         }
         out = out.trim_end().to_string() + "\n";
+    }
+    let devices = devices(rows);
+    if !devices.is_empty() {
+        out += &format!("trained on {devices}\n");
     }
     out
 }
@@ -96,6 +121,8 @@ fn csv(rows: &[Row]) -> Result<String> {
         "rarest_third",
         "rarest_third_std",
         "images_per_second",
+        "seconds",
+        "device",
         "published_percent",
         "source",
         "differs",
@@ -108,6 +135,8 @@ fn csv(rows: &[Row]) -> Result<String> {
             record.push(spread.and_then(|s| s.std).map_or(String::new(), |s| s.to_string()));
         }
         record.push(row.images_per_second.map_or(String::new(), |s| s.mean.to_string()));
+        record.push(row.seconds.map_or(String::new(), |s| s.mean.to_string()));
+        record.push(row.devices.join("; "));
         record.push(row.published.map_or(String::new(), |p| p.to_string()));
         record.extend([row.source.clone(), row.differs.join("; ")]);
         out.write_record(&record).map_err(|e| failed(&e))?;
@@ -131,7 +160,7 @@ fn page(rows: &[Row]) -> String {
                 p.soft { "Accuracy on the test set in percent, mean ± standard deviation over the seeds, of the last epoch. Many: classes of more than 100 training images; medium: 20 to 100; few: fewer; rarest third: the third of the classes with the fewest. Published numbers are others' and have the setting of their source." }
                 div.scroll { table {
                     thead { tr {
-                        @for h in ["method", "seeds", "overall", "many", "medium", "few", "rarest third", "images/s", "published"] { th { (h) } }
+                        @for h in ["method", "seeds", "overall", "many", "medium", "few", "rarest third", "images/s", "time", "published"] { th { (h) } }
                     } }
                     tbody { @for row in rows { tr {
                         td title=(row.method.paper) { (row.method.title) br; span.soft { (row.recipe) } }
@@ -142,9 +171,11 @@ fn page(rows: &[Row]) -> String {
                         td { (percent(row.few)) }
                         td { (percent(row.rarest)) }
                         td { (rate(row)) }
+                        td title=(row.devices.join("; ")) { (time(row)) }
                         td title=(row.source) { (published(row)) }
                     } } }
                 } }
+                @if !devices(rows).is_empty() { p.soft { "Trained on " (devices(rows)) "." } }
                 h2 { "What differs from the published settings" }
                 ul { @for row in rows { li {
                     b { (row.method.title) } ": "
@@ -175,6 +206,8 @@ mod tests {
             few: None,
             rarest: None,
             images_per_second: None,
+            seconds: Some(Spread { mean: 3725.0, std: None }),
+            devices: vec!["a <device>".into()],
             published: Some(71.95),
             source: "a, \"list\"".into(),
             differs: vec!["epochs 50 instead of 200".into()],
@@ -189,7 +222,8 @@ mod tests {
         ];
         let text = text(&rows);
         assert!(text.contains("71.2 ± 0.4") && text.contains("71.95"), "{text}");
-        let widths: Vec<usize> = text.lines().map(UnicodeWidthStr::width).collect();
+        assert!(text.contains("1 h 02 min") && text.ends_with("trained on a <device>\n"), "{text}");
+        let widths: Vec<usize> = text.lines().take(3).map(UnicodeWidthStr::width).collect();
         assert!(widths.windows(2).all(|w| w[0] == w[1]), "{text}");
         assert!(text.lines().nth(2).is_some_and(|l| l.contains('–')));
     }
@@ -200,6 +234,8 @@ mod tests {
         let text = csv(&rows).unwrap();
         assert!(text.contains("ce,2,0.5,,"), "{text}");
         assert!(text.contains("\"a, \"\"list\"\"\""), "{text}");
-        assert!(page(&rows).contains("A &lt;method&gt;"));
+        assert!(text.contains(",3725,a <device>,71.95,"), "{text}");
+        let page = page(&rows);
+        assert!(page.contains("A &lt;method&gt;") && page.contains("Trained on a &lt;device&gt;."));
     }
 }

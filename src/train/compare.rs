@@ -157,8 +157,9 @@ fn prepared(name: &str, flags: &Overrides, n: u64) -> Result<Config> {
 }
 
 /// Settings whose change is no difference of method.
-const INDIFFERENT: [&str; 11] = [
+const INDIFFERENT: [&str; 12] = [
     "data",
+    "stream",
     "seed",
     "device",
     "log_steps",
@@ -333,6 +334,10 @@ pub struct Row {
     pub rarest: Option<Spread>,
     /// Training images a second in the last epoch.
     pub images_per_second: Option<Spread>,
+    /// Seconds of a run's epochs, with their evaluations.
+    pub seconds: Option<Spread>,
+    /// What the runs were trained on.
+    pub devices: Vec<String>,
     /// Published accuracy in percent.
     pub published: Option<f64>,
     /// Where it was read.
@@ -353,15 +358,23 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
             let mut last: Vec<Value> = Vec::new();
             let mut rarest = Vec::new();
             let mut differs = Vec::new();
+            let (mut seconds, mut devices) = (Vec::new(), Vec::new());
             for job in jobs.iter().filter(|j| j.recipe == *name) {
                 differs = differences(name, &job.config)?;
                 let epochs = job.config.train.epochs as u64;
-                let row = match job.folder.join("metrics.jsonl").exists() {
-                    true => read_metrics(&job.folder)?.pop(),
-                    false => None,
+                let all = match job.folder.join("metrics.jsonl").exists() {
+                    true => read_metrics(&job.folder)?,
+                    false => Vec::new(),
                 };
-                if let Some(row) = row.filter(|r| r["epoch"].as_u64() == Some(epochs - 1)) {
+                let last_of = |r: &&Value| r["epoch"].as_u64() == Some(epochs - 1);
+                if let Some(row) = all.last().filter(last_of).cloned() {
                     seeds.push(job.seed);
+                    seconds.push(all.iter().filter_map(|r| r["seconds"].as_f64()).sum());
+                    for device in all.iter().filter_map(|r| r["device"].as_str()) {
+                        if !devices.iter().any(|d| d == device) {
+                            devices.push(device.to_string());
+                        }
+                    }
                     rarest.extend(rarest_third(&job.folder, &row)?);
                     last.push(row);
                 }
@@ -383,6 +396,8 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
                 few: of("/test/few"),
                 rarest: Spread::of(&rarest),
                 images_per_second: of("/images_per_second"),
+                seconds: Spread::of(&seconds),
+                devices,
                 published: method.published,
                 source: method.source.clone(),
                 seeds,

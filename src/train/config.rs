@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::data::DataSpec;
 use crate::data::sampler::Shuffle;
+use crate::data::{DataSpec, Streaming};
 use crate::error::{Error, Result, unknown};
 use crate::nn;
 
@@ -165,6 +165,10 @@ recipe! {
         test_per_class: Option<usize>, in POSITIVE;
         /// Width and height of the images, in pixels
         image_size: Option<usize>, in 8.0..4097.0;
+        /// Shorter side that files are resized to before the centre is cut out; unset: image_size
+        resize_size: Option<usize>, in 8.0..16385.0;
+        /// Read image files as they are needed; auto: if they take more than 2 GiB decoded
+        stream: String, of Streaming::NAMES;
         /// Which images of a class are kept: a shuffled choice, or the first
         subset: String, of &["shuffled", "first"];
         /// Seed of that choice

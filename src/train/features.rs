@@ -299,7 +299,7 @@ fn whole_order(first: &[u32], len: usize) -> Vec<u32> {
 /// An image of the set as PNG in base64.
 fn png(data: &Dataset, image: usize) -> Result<String> {
     let [c, h, w] = data.shape;
-    let pixels = data.image(image);
+    let pixels = data.view(image)?;
     let at = |x: u32, y: u32| {
         let place = y as usize * w + x as usize;
         image::Rgb([0, 1, 2].map(|p| pixels[p.min(c - 1) * h * w + place]))

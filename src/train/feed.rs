@@ -2,8 +2,8 @@
 //! are mixed with or drawn towards, and each step's share and shift. All of it depends on (seed, epoch, step)
 //! alone.
 
-use super::config::{Config, MixKind, Sampler};
-use super::device_set::DeviceSet;
+use super::config::{Augment, Config, MixKind, Sampler};
+use super::device_set::{DeviceSet, Room};
 use super::mixing::Mixing;
 use super::parts;
 use crate::data::neighbours::Points;
@@ -33,6 +33,12 @@ impl Feed {
     pub fn new(config: &Config, train: &Dataset) -> Result<Self> {
         let (classes, seed) = (train.classes.len(), config.train.seed);
         let kept = if config.input.sampler == Sampler::OneSided {
+            if train.files.is_some() {
+                return Err(Error::usage(format!(
+                    "sampler one-sided compares the pixels of all images, but {} is streamed: give --stream never",
+                    train.name
+                )));
+            }
             let (values, dims) = one_sided::cells(train);
             one_sided::select(&Points::new(&values, dims), &train.labels, classes, seed)
         } else {
@@ -80,8 +86,20 @@ impl Feed {
     }
 
     /// Positions in the longest epoch.
-    pub fn longest(&self) -> usize {
+    fn longest(&self) -> usize {
         (0..self.config.train.epochs).map(|e| self.len(e)).max().unwrap_or(self.images)
+    }
+
+    /// What the training set must have room for.
+    pub fn room(&self) -> Room {
+        let input = &self.config.input;
+        Room {
+            positions: self.longest(),
+            batch: (0..self.config.train.epochs)
+                .map(|e| self.batch(e))
+                .fold(self.config.train.batch_size, usize::max),
+            others: input.mix == MixKind::Cmo || input.sampler == Sampler::Smote,
+        }
     }
 
     /// Positions in a batch of an epoch (its last may be smaller).
@@ -143,6 +161,9 @@ impl Feed {
             // An image is drawn by 1/n of its class: every class as often.
             let (rule, seed) = (Rule::Power(0.0), !self.config.train.seed);
             set.set_others(&self.pool.epoch(rule, seed, epoch as u64, 0.0));
+        }
+        if self.config.input.augment == Augment::ResizedCrop {
+            set.crop(self.config.train.seed, epoch as u64);
         }
         order
     }

@@ -10,16 +10,21 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Part {
     images: usize,
-    /// CRC-32 of the pixels, then of the labels.
+    /// CRC-32 of the pixels, of a streamed set of each file's name and length; then of the labels.
     crc32: u32,
 }
 
 impl Part {
-    fn of(set: &Dataset) -> Self {
+    fn of(set: &Dataset) -> Result<Self> {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&set.pixels);
+        for place in set.files.iter().flat_map(|files| files.places.iter()) {
+            let name = place.path().file_name().unwrap_or_default();
+            crc.update(name.as_encoded_bytes());
+            crc.update(&place.length()?.to_le_bytes());
+        }
         crc.update(bytemuck::cast_slice(&set.labels));
-        Part { images: set.len(), crc32: crc.finalize() }
+        Ok(Part { images: set.len(), crc32: crc.finalize() })
     }
 }
 
@@ -32,8 +37,11 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// Of what was loaded.
-    pub fn of(splits: &Splits) -> Self {
-        Fingerprint { train: Part::of(&splits.train), test: Part::of(&splits.test) }
+    ///
+    /// # Errors
+    /// A streamed set's file that is not there.
+    pub fn of(splits: &Splits) -> Result<Self> {
+        Ok(Fingerprint { train: Part::of(&splits.train)?, test: Part::of(&splits.test)? })
     }
 
     /// Compares with what the checkpoint `at` says, if it says something.

@@ -58,8 +58,8 @@ impl Live {
         let feed = Feed::new(config, &splits.train)?;
         Ok(Live {
             session: Session::of(gpu, config, &About::new(config, splits))?,
-            train: DeviceSet::with_room(gpu, &splits.train, feed.longest())?,
-            test: DeviceSet::upload(gpu, &splits.test)?,
+            train: DeviceSet::with_room(gpu, &splits.train, feed.room())?,
+            test: DeviceSet::for_batches(gpu, &splits.test, train.batch_size)?,
             gpu: gpu.clone(),
             config: config.clone(),
             splits: splits.clone(),
@@ -87,7 +87,7 @@ impl Live {
         let n = self.feed.step_len(epoch).min(self.feed.end(epoch) - seen);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let batches = self.feed.batches(lr, epoch, self.step, (seen, n));
-        let augment = config.input.augment == Augment::Standard;
+        let augment = config.input.augment != Augment::None;
         self.session.step(&self.train, &batches, augment)?;
         self.step += 1;
         self.images += n as u64;

@@ -6,6 +6,7 @@
 pub mod about;
 pub mod adabn;
 pub mod atomic;
+pub mod benchmarks;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;
@@ -32,6 +33,8 @@ pub mod run_dir;
 pub mod schedule;
 pub mod session;
 pub mod stages;
+mod staging;
 pub mod teacher;
+mod throughput;
 mod trace;
 pub mod trainer;

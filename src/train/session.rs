@@ -2,7 +2,7 @@
 //! all in one workspace.
 
 use super::about::About;
-use super::config::{Activations, Config, MixKind, Sampler};
+use super::config::{Activations, Augment, Config, MixKind, Sampler};
 use super::device_set::DeviceSet;
 use super::momentum::MomentumEncoder;
 use super::teacher::Teacher;
@@ -48,6 +48,8 @@ pub struct Session {
     pub contrast: Option<Contrast>,
     /// PaCo's second network: then a batch holds two views of its images.
     pub encoder: Option<MomentumEncoder>,
+    /// Black border around training images before they are cropped at random, in pixels.
+    pub pad: usize,
     /// Side of a black square in training images; 0: none.
     pub cutout: usize,
     /// Image operations on training images.
@@ -108,6 +110,7 @@ impl Session {
             between: false,
             contrast: None,
             encoder: None,
+            pad: 4,
             cutout: 0,
             policy: None,
             backbone: Mode::Train,
@@ -138,6 +141,9 @@ impl Session {
             session.encoder = Some(MomentumEncoder::new(gpu, &spec, &cfg, config.train.seed)?);
         }
         session.between = config.input.sampler == Sampler::Smote;
+        if config.input.augment == Augment::ResizedCrop {
+            session.pad = 0;
+        }
         session.cutout = config.input.cutout;
         let [_, h, w] = about.shape;
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
@@ -167,6 +173,7 @@ impl Session {
         let gpu = self.gpu.clone();
         for (i, (n, uniform)) in batches.iter().enumerate() {
             let update = i + 1 == batches.len();
+            set.stage(uniform.first as usize, *n)?;
             self.batch_plan(set, *n, augment, update)?.run(uniform)?;
             gpu.throttle()?;
         }
@@ -183,7 +190,10 @@ impl Session {
     }
 
     /// The plan of one of a step's batches, with or without the update.
-    fn batch_plan(
+    ///
+    /// # Errors
+    /// What tracing or planning reports.
+    pub fn batch_plan(
         &mut self,
         set: &DeviceSet,
         n: usize,
@@ -286,7 +296,7 @@ impl Session {
     fn images(&self, set: &DeviceSet, n: usize, augment: bool, draw: usize) -> Result<[Tensor; 2]> {
         // The square comes last: after the policy where there is one.
         let cutout = if self.policy.is_some() { 0 } else { self.cutout };
-        let changes = Changes { crop_flip: augment, cutout, draw };
+        let changes = Changes { crop_flip: augment, pad: self.pad, cutout, draw };
         let (x, labels) = set.batch_of(n, changes)?;
         let Some(policy) = &self.policy else { return Ok([x, labels]) };
         let [mean, std] = set.normalization();
@@ -337,6 +347,7 @@ impl Session {
         let gpu = self.gpu.clone();
         for first in (0..set.len()).step_by(batch_size) {
             let n = batch_size.min(set.len() - first);
+            set.stage(first, n)?;
             let plan = self.eval_plan(set, n)?;
             plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
             gpu.throttle()?;
@@ -424,6 +435,7 @@ impl Session {
                 }
                 made = Some((n, Plan::build(&mut self.workspace, work)?, values));
             }
+            set.stage(first, n)?;
             if let Some((_, plan, values)) = &made {
                 plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
                 take(first, plan, values)?;
@@ -455,8 +467,9 @@ impl Session {
         }
         let plan = Plan::build(&mut self.workspace, work)?;
         for batch in 0..count / batch_size {
-            let first = (batch * batch_size) as u32;
-            plan.run(&StepUniform { first, ..Default::default() })?;
+            let first = batch * batch_size;
+            set.stage(first, batch_size)?;
+            plan.run(&StepUniform { first: first as u32, ..Default::default() })?;
             for (slot, value) in &noted {
                 take(self.params.name(*slot), plan.read(value)?);
             }

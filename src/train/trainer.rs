@@ -18,6 +18,7 @@ use super::run_dir::RunDir;
 use super::schedule;
 use super::session::Session;
 use super::teacher::{META as TEACHER, Teacher};
+use super::throughput::Throughput;
 use super::{parts, trace};
 use crate::data::{self, Splits};
 use crate::error::{Error, Result};
@@ -137,8 +138,8 @@ impl<'a> Trainer<'a> {
         }
         let epochs = config.train.epochs;
         let feed = Feed::new(config, &splits.train)?;
-        let train = DeviceSet::with_room(&gpu, &splits.train, feed.longest())?;
-        let test = DeviceSet::upload(&gpu, &splits.test)?;
+        let train = DeviceSet::with_room(&gpu, &splits.train, feed.room())?;
+        let test = DeviceSet::for_batches(&gpu, &splits.test, config.train.batch_size)?;
         let all: usize = (0..epochs).map(|e| feed.steps(e)).sum();
         let total = config.train.max_steps.map_or(all, |m| m.min(all));
         let display = if options.json && config.train.log_steps.is_some() {
@@ -153,7 +154,7 @@ impl<'a> Trainer<'a> {
             options,
             run,
             about,
-            fingerprint: Fingerprint::of(&splits),
+            fingerprint: Fingerprint::of(&splits)?,
             train,
             test,
             session,
@@ -224,7 +225,7 @@ impl<'a> Trainer<'a> {
     /// Plans the first step before anything is written, so that a batch that does not fit is told
     /// at once.
     fn first_plan(&mut self) -> Result<()> {
-        let augment = self.config.input.augment == Augment::Standard;
+        let augment = self.config.input.augment != Augment::None;
         let n = self.feed.batch(0);
         self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
@@ -243,26 +244,22 @@ impl<'a> Trainer<'a> {
 
     /// One epoch, or what is left of it; true when `--max-steps` ended the run within it.
     fn epoch(&mut self) -> Result<bool> {
-        let began = Instant::now();
+        let mut throughput = Throughput::begin(&self.train);
         let (config, epoch) = (self.config, self.at.epoch);
         let order = self.feed.begin(epoch, &self.train);
         self.session.begin_epoch(config, epoch);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
-        let augment = config.input.augment == Augment::Standard;
+        let augment = config.input.augment != Augment::None;
         let (take, end) = (self.feed.step_len(epoch), self.feed.end(epoch));
         let images = end - self.at.seen;
         let noted = self.at.seen;
         while self.at.seen < end {
             if config.train.max_steps.is_some_and(|m| self.at.step as usize >= m) {
-                self.look(lr)?;
-                self.count_correct(&order, noted)?;
-                self.save()?;
+                self.pause(lr, &order, noted)?;
                 return Ok(true);
             }
             if self.options.stop.load(Ordering::Relaxed) {
-                self.look(lr)?;
-                self.count_correct(&order, noted)?;
-                self.save()?;
+                self.pause(lr, &order, noted)?;
                 self.progress.finish();
                 return Err(Error::Interrupted(format!(
                     "stopped after step {}; continue with: evenkeel train --resume --out {}",
@@ -275,7 +272,19 @@ impl<'a> Trainer<'a> {
             }
             let now = take.min(end - self.at.seen);
             let batches = self.feed.batches(lr, epoch, self.at.step, (self.at.seen, now));
-            self.session.step(&self.train, &batches, augment)?;
+            for (i, (n, uniform)) in batches.iter().enumerate() {
+                if let Err(e) = self.train.stage(uniform.first as usize, *n) {
+                    // Within a step, statistics have followed some of its batches already.
+                    if i == 0 {
+                        self.pause(lr, &order, noted)?;
+                    }
+                    self.progress.finish();
+                    return Err(e);
+                }
+                let update = i + 1 == batches.len();
+                self.session.batch_plan(&self.train, *n, augment, update)?.run(uniform)?;
+                throughput.waiting(|| self.gpu.throttle())?;
+            }
             self.at.step += 1;
             self.at.tracked += batches.len() as i64 - 1;
             if self.at.seen == 0 {
@@ -287,9 +296,16 @@ impl<'a> Trainer<'a> {
         }
         self.look(lr)?;
         self.count_correct(&order, noted)?;
-        let rate = images as f64 / began.elapsed().as_secs_f64();
-        self.end_epoch(lr, end, rate)?;
+        throughput.end(images, &self.train);
+        self.end_epoch(lr, end, &throughput)?;
         Ok(config.train.max_steps.is_some_and(|m| self.at.step as usize >= m))
+    }
+
+    /// What is saved when an epoch is left: all steps so far, with their losses and right predictions.
+    fn pause(&mut self, lr: f64, order: &[u32], noted: usize) -> Result<()> {
+        self.look(lr)?;
+        self.count_correct(order, noted)?;
+        self.save()
     }
 
     fn progress_step(&mut self, lr: f64, images: usize) -> Result<()> {
@@ -348,9 +364,10 @@ impl<'a> Trainer<'a> {
         let since = (self.at.step - alarm.step) as usize;
         let first = (self.at.seen.div_ceil(take) - since) * take;
         let n = take.min(self.at.seen - first);
-        let augment = self.config.input.augment == Augment::Standard;
+        let augment = self.config.input.augment != Augment::None;
         let (mut steps, mut culprit) = (Vec::new(), None);
         for (n, uniform) in self.feed.batches(lr, self.at.epoch, alarm.step, (first, n)) {
+            self.train.stage(uniform.first as usize, n)?;
             let plan = self.session.train_plan(&self.train, n, augment)?;
             culprit = plan.trace(&uniform)?;
             steps = plan.steps().to_vec();
@@ -370,7 +387,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn end_epoch(&mut self, lr: f64, seen: usize, rate: f64) -> Result<()> {
+    fn end_epoch(&mut self, lr: f64, seen: usize, throughput: &Throughput) -> Result<()> {
         let epoch = self.at.epoch;
         let last = epoch + 1 == self.config.train.epochs;
         let loss = self.at.loss_sum / seen as f64;
@@ -384,11 +401,13 @@ impl<'a> Trainer<'a> {
         let (held, peak) = self.gpu.memory();
         let mut row = json!({
             "event": "epoch", "epoch": epoch, "step": self.at.step, "lr": lr, "loss": loss,
-            "train_accuracy": accuracy, "images_per_second": rate,
+            "train_accuracy": accuracy, "images_per_second": throughput.rate(),
+            "stream": throughput.stream(),
             "gpu_bytes": held, "gpu_bytes_peak": peak, "test": &summary,
         });
         self.emit(&row);
         row["device"] = self.gpu.describe().into();
+        row["seconds"] = throughput.elapsed().into();
         row["confusion"] = json!(confusion.map(|c| c.mistakes(KEPT)));
         row["inside"] = json!(self.inside()?);
         self.run.append_metrics(&row)?;
@@ -397,7 +416,7 @@ impl<'a> Trainer<'a> {
             ("train/loss", loss),
             ("train/accuracy", accuracy),
             ("train/learning_rate", lr),
-            ("train/images_per_second", rate),
+            ("train/images_per_second", throughput.rate()),
         ];
         let mut line = format!("loss {loss:.4}  train {:.1} %", accuracy * 100.0);
         if let Some(s) = &summary {
@@ -409,6 +428,7 @@ impl<'a> Trainer<'a> {
             }
             line += &format!("  test {}", s.line());
         }
+        line += &throughput.line();
         self.events.scalars(step, &scalars)?;
         self.events.flush()?;
         self.progress.epoch(&line);

@@ -113,7 +113,9 @@ choice! {
         /// None: images are only normalised.
         None = "none",
         /// Pad by 4, crop at a random place, flip half of them.
-        Standard = "standard"
+        Standard = "standard",
+        /// Crop files at a random place, area and ratio as they are read, flip half of them (streamed sets).
+        ResizedCrop = "resized-crop"
     }
 }
 choice! {

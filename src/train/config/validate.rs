@@ -1,9 +1,10 @@
 //! The check of a whole recipe: every value, then the values against each other.
 
 use super::{
-    Branches, ClassWeights, Combine, Config, Distill, FrozenNorms, Head, KEYS, MixKind, NbnLayers,
-    PolicyKind, Post, Sampler, StartHead, Trained,
+    Augment, Branches, ClassWeights, Combine, Config, Distill, FrozenNorms, Head, KEYS, MixKind,
+    NbnLayers, PolicyKind, Post, Sampler, StartHead, Trained,
 };
+use crate::data::Streaming;
 use crate::data::sampler::Shuffle;
 use crate::error::{Error, Result};
 use crate::loss::{self, Form};
@@ -51,8 +52,24 @@ impl Config {
                 "{}: no such file or folder (--data, data set {set})",
                 path.display()
             )),
-            _ => Ok(()),
+            _ => self.validate_stream(),
         }
+    }
+
+    /// Random crops are of files' own pixels, of which a loaded set keeps the centre alone.
+    fn validate_stream(&self) -> Result<()> {
+        let always = self.data.stream == Streaming::Always;
+        if self.input.augment == Augment::ResizedCrop && !always {
+            return Err(Error::usage(
+                "augment resized-crop crops image files as they are read: give --stream always",
+            ));
+        }
+        if self.input.sampler == Sampler::OneSided && always {
+            return Err(Error::usage(
+                "sampler one-sided compares the pixels of all images, which a streamed set doesn't keep: give --stream never",
+            ));
+        }
+        Ok(())
     }
 
     fn validate_training(&self) -> Result<()> {

@@ -41,7 +41,7 @@ impl Trainer<'_> {
         let values = self.session.logits(&self.test, batch)?;
         let test = Logits::new(&values, &self.splits.test.labels, classes)?;
         let held = match &self.splits.val {
-            Some(val) => Some((DeviceSet::upload(&self.gpu, val)?, &val.labels)),
+            Some(val) => Some((DeviceSet::for_batches(&self.gpu, val, batch)?, &val.labels)),
             None => None,
         };
         let from = match (&held, self.config.data.holdout > 0.0) {
