@@ -9,12 +9,12 @@ use evenkeel::check::golden::made_record;
 use evenkeel::check::run as run_check;
 use evenkeel::data::{self, DataSpec};
 use evenkeel::gpu::{Gpu, StepUniform, Watchdog};
-use evenkeel::graph::{evaluate, grad};
+use evenkeel::graph::{evaluate, grad, grad_again};
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Projected, Spec};
 use evenkeel::ops;
 use evenkeel::optim::SgdOptions;
-use evenkeel::tensor::Tensor;
+use evenkeel::tensor::{Segment, Tensor};
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
 use proptest::prelude::*;
@@ -327,9 +327,11 @@ fn a_plan_that_reuses_buffers_computes_what_each_op_computes_alone() {
         }
         // All in one graph: the last value wanted alone, then every value.
         let mut values: Vec<Tensor> = leaves.iter().map(|l| matrix(l)).collect();
-        for choice in &choices {
-            values.push(apply(choice, &values));
-        }
+        let (first, second) = choices.split_at(choices.len() / 2);
+        let segments = [first, second].map(|part| {
+            let record = || part.iter().for_each(|choice| values.push(apply(choice, &values)));
+            Segment::of(record).1
+        });
         let last = values.last().expect("a value");
         prop_assert_eq!(Some(&bits(last.to_vec().expect("a result"))), expected.last());
         let made: Vec<&Tensor> = values[leaves.len()..].iter().collect();
@@ -337,7 +339,15 @@ fn a_plan_that_reuses_buffers_computes_what_each_op_computes_alone() {
         // Gradients: alone, then beside every value.
         let loss = ops::sum(last, &[], false).expect("a sum");
         let inputs: Vec<&Tensor> = values[..leaves.len()].iter().collect();
-        for gradient in grad(&loss, &inputs).expect("gradients").into_iter().flatten() {
+        let gradients = grad(&loss, &inputs).expect("gradients");
+        // From values computed again: either half of the graph is a segment.
+        let again = grad_again(&loss, &inputs, &segments).expect("gradients");
+        for (gradient, again) in gradients.iter().zip(&again) {
+            let read =
+                |g: &Option<Tensor>| g.as_ref().map(|g| bits(g.to_vec().expect("a gradient")));
+            prop_assert_eq!(read(gradient), read(again));
+        }
+        for gradient in gradients.into_iter().flatten() {
             let alone = bits(gradient.to_vec().expect("a gradient"));
             let wanted: Vec<&Tensor> = made.iter().copied().chain([&gradient]).collect();
             let beside = evaluate(&wanted).expect("results").pop();

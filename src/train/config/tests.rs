@@ -142,6 +142,7 @@ fn contradictions_are_named() {
     check(&["--data", "/"], "reads no files");
     check(&["--nesterov", "--momentum", "0"], "nesterov needs");
     check(&["--head", "lr", "--batch-size", "1"], "at least 2");
+    check(&["--contrast", "paco", "--drop-last", "--accumulate", "2"], "leave accumulate out");
     check(&["--warmup-epochs", "17"], "never reach");
     check(&["--init", "/no/such"], "no such checkpoint");
     check(&["--nbn-layers", "last_stage"], "did you mean `last-stage`");
