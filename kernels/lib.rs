@@ -60,6 +60,7 @@ pub use wgsl::{Access, Assembled, Binding, Compiled, ShaderError};
 
 /// The WGSL library under `shaders/`: functions without entry points, found by `#include`.
 pub const LIBRARY: &[Source] = &[
+    library!("half.wgsl"),
     library!("step.wgsl"),
     library!("reduce.wgsl"),
     library!("philox.wgsl"),

@@ -3,15 +3,13 @@
 // Mapping: a thread takes PACKS packs of eight elements (chunk.wgsl). Grid: linear, 64 * PACKS packs a workgroup.
 // Bindings: 0 x [8 n], 1 h [4 n].
 #include "chunk"
-
-const MOST: vec4<f32> = vec4(65504.0);
+#include "half.wgsl"
 
 #input x 0 vec4<f32>
 @group(0) @binding(1) var<storage, read_write> h: array<vec4<u32>>;
 
 fn halves(v: vec4<f32>) -> vec2<u32> {
-    let c = clamp(v, -MOST, MOST);
-    return vec2(pack2x16float(c.xy), pack2x16float(c.zw));
+    return vec2(half_bits(v.x) | (half_bits(v.y) << 16u), half_bits(v.z) | (half_bits(v.w) << 16u));
 }
 
 @compute @workgroup_size(64)
