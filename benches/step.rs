@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use evenkeel::bench::step::{StepJob, StepSpec};
 use evenkeel::gpu::Gpu;
-use evenkeel::train::config::Norm;
+use evenkeel::train::config::{Activations, Norm};
 use std::time::{Duration, Instant};
 
 fn benches(c: &mut Criterion) {
@@ -24,6 +24,7 @@ fn benches(c: &mut Criterion) {
             classes: 10,
             side: 32,
             recompute: false,
+            activations: Activations::F32,
         };
         group.throughput(Throughput::Elements(batch_size as u64));
         group.bench_function(format!("{model}_{}_b{batch_size}", norm.name()), |b| {

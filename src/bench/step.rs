@@ -14,7 +14,7 @@ use crate::graph::{Plan, PlanStats};
 use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::About;
-use crate::train::config::{BiasStart, Branches, Combine, Head, Norm, WeightNorm};
+use crate::train::config::{Activations, BiasStart, Branches, Combine, Head, Norm, WeightNorm};
 use crate::train::device_set::DeviceSet;
 use crate::train::session::Session;
 use evenkeel_kernels::Cost;
@@ -37,6 +37,8 @@ pub struct StepSpec {
     pub side: usize,
     /// Keep of each block its output alone.
     pub recompute: bool,
+    /// As what activations wait for the backward pass.
+    pub activations: Activations,
 }
 
 /// One launch of a step.
@@ -127,6 +129,7 @@ impl StepJob {
         let network = about.spec(BiasStart::Zero)?;
         let mut session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
         session.recompute = spec.recompute;
+        session.activations = spec.activations;
         let set = DeviceSet::upload(gpu, &data)?;
         let mut job = StepJob {
             gpu: gpu.clone(),

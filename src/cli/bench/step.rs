@@ -6,7 +6,7 @@ use crate::bench::step::{
 };
 use crate::error::{Error, Result, unknown};
 use crate::gpu::{Gpu, mib};
-use crate::train::config::Norm;
+use crate::train::config::{Activations, Norm};
 use crate::train::progress::say;
 use serde_json::{Value, json};
 
@@ -34,6 +34,9 @@ pub struct Args {
     /// Keep of each block its output alone, and compute the rest again for the gradient
     #[arg(long)]
     recompute: bool,
+    /// As what activations wait for the backward pass: f32 or f16
+    #[arg(long, default_value = "f32")]
+    activations: String,
     /// Timed rounds of the step
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -75,6 +78,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         classes: args.classes,
         side: args.side,
         recompute: args.recompute,
+        activations: Activations::parse(&args.activations)
+            .ok_or_else(|| unknown("activations", &args.activations, Activations::NAMES))?,
     };
     let gpu = Gpu::open(args.device.as_deref())?;
     let found = StepJob::new(&gpu, &spec)?.measure(args.rounds, args.profiles)?;

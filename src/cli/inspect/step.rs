@@ -7,7 +7,7 @@ use crate::gpu::Gpu;
 use crate::report::number;
 use crate::report::step::{self, Launched};
 use crate::train::atomic::write_atomic;
-use crate::train::config::Norm;
+use crate::train::config::{Activations, Norm};
 use crate::train::progress::say;
 use serde_json::json;
 use std::path::PathBuf;
@@ -68,6 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             classes: CLASSES,
             side: 32,
             recompute: false,
+            activations: Activations::F32,
         },
     )?;
     // The first run compiles what the driver put off.
