@@ -109,6 +109,7 @@ fn samplers_mixtures_and_views_are_those_of_a_loaded_set() {
         "--contrast bcl --head cosine --sampler class-balanced",
         "--post adabn --sampler under --epochs 4",
         "--post ncm --sampler paired --batch-size 8",
+        "--accumulate 2 --batch-size 3 --augment none",
     ] {
         same_as_loaded(photos.path(), &more.split(' ').collect::<Vec<_>>());
     }
