@@ -74,8 +74,10 @@ fn backward_data(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) 
                  @builtin(local_invocation_index) lane: u32) {
     const BLOCKS = (GI + BLOCK - 1u) / BLOCK;
     let i = index(wg, grid, lane);
-    let iw = i % W;
-    let ih = i / W % H;
+    // Remainders by subtraction: what is divided behind one by a power of two, FXC gets wrong.
+    let row = i / W;
+    let iw = i - row * W;
+    let ih = row - row / H * H;
     let block = i / (W * H) % BLOCKS;
     let group = i / (W * H * BLOCKS) % GROUPS;
     let n = i / (W * H * BLOCKS * GROUPS);

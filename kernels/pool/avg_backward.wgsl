@@ -17,8 +17,8 @@ fn main(
     if (index >= arrayLength(&dx)) {
         return;
     }
-    let ix = index % W;
-    let iy = index / W % H;
+    let ix = remainder(index, W);
+    let iy = remainder(index / W, H);
     let plane = index / (W * H) * (OH * OW);
     let x_end = end_window(ix + PW, SW, OW);
     let y_end = end_window(iy + PH, SH, OH);

@@ -18,8 +18,8 @@ fn main(
     if (index >= arrayLength(&y)) {
         return;
     }
-    let ox = index % OW;
-    let oy = index / OW % OH;
+    let ox = remainder(index, OW);
+    let oy = remainder(index / OW, OH);
     let plane = index / (OW * OH) * (H * W);
     var sum = 0.0;
     for (var ky = 0u; ky < KH; ky++) {

@@ -24,8 +24,8 @@ fn main(
     if (index >= arrayLength(&y)) {
         return;
     }
-    let ox = index % OW;
-    let oy = index / OW % OH;
+    let ox = remainder(index, OW);
+    let oy = remainder(index / OW, OH);
     let plane = index / (OW * OH) * (H * W);
     var best = 0.0;
     var place = 0u;
