@@ -53,6 +53,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         trace_nan: false,
         lose_device_at: None,
         stop: Default::default(),
+        group: Default::default(),
     };
     let outcome = trainer::run(&config, &options)?;
     let page = evenkeel::report::of_folders(&[&out])?;

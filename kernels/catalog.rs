@@ -181,7 +181,7 @@ pub fn all() -> Vec<Kernel> {
             batch::one_hot(s.at("n"), s.at("classes"))
         }),
         only("batch.noise", "normal random numbers of the step", &[("len", 12_800)], |s, _| {
-            batch::noise(s.at("len"), batch::Noise::Normal, 0)
+            batch::noise(s.at("len"), 1, batch::Noise::Normal, 0)
         }),
     ];
     all.extend(convolutions());

@@ -298,7 +298,7 @@ fn the_rest(all: &mut Census) {
     }
     all.add("one_hot", batch::one_hot(5, 7));
     for noise in [batch::Noise::Uniform, batch::Noise::Normal, batch::Noise::Bernoulli(0.9)] {
-        all.add("noise", batch::noise(1000, noise, 1));
+        all.add("noise", batch::noise(1000, 10, noise, 1));
     }
     all.add("nothing", limits::nothing());
     all.add("fma", limits::fma(1 << 14, 8, limits::Number::F32));

@@ -286,6 +286,29 @@ pub struct Call {
     pub args: Vec<Arg>,
 }
 
+/// What processes that train together (ranks) do with an argument between two launches: each comes with its
+/// own and goes on with what all have made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Every float becomes its sum over the ranks.
+    Sum,
+    /// The partial statistics of `batchnorm/stats.wgsl` become those of all ranks' batches together.
+    Moments {
+        /// Channels of the batch norm.
+        channels: u32,
+    },
+    /// The partial sums of `batchnorm/backward_sums.wgsl` become the rank's share of the sums over all
+    /// ranks' batches: S·n/N, n of the N elements of a channel being its own. So S/N, of which the gradient
+    /// is made, is what the next launch finds by dividing by its own n, and the shares of a parameter's
+    /// gradient add up to the whole.
+    Sums {
+        /// Channels of the batch norm.
+        channels: u32,
+        /// n, the rank's elements of a channel.
+        elements: u32,
+    },
+}
+
 /// The launches that compute one op, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Program {
@@ -293,12 +316,19 @@ pub struct Program {
     pub calls: Vec<Call>,
     /// Sizes of the temporaries in 4-byte words.
     pub temps: Vec<usize>,
+    /// What is exchanged before the call of this number, where several processes train together.
+    pub exchanges: Vec<(usize, Arg, Exchange)>,
 }
 
 impl Program {
     /// A program of one launch.
     pub fn single(launch: Launch, args: impl Into<Vec<Arg>>) -> Self {
-        Program { calls: vec![Call { launch, args: args.into() }], temps: Vec::new() }
+        Program { calls: vec![Call { launch, args: args.into() }], ..Program::default() }
+    }
+
+    /// Has `arg` exchanged after the launches appended so far.
+    pub fn exchange(&mut self, arg: Arg, what: Exchange) {
+        self.exchanges.push((self.calls.len(), arg, what));
     }
 
     /// Reserves a temporary of `words` 4-byte words.

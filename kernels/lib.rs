@@ -52,7 +52,7 @@ pub mod softmax_ce;
 pub mod webgpu;
 
 pub use launch::{
-    Arg, Call, Caps, Constant, Cost, Launch, Program, Source, TEXEL_ROW, linear_grid,
+    Arg, Call, Caps, Constant, Cost, Exchange, Launch, Program, Source, TEXEL_ROW, linear_grid,
 };
 pub use translate::ShaderModel;
 pub use tuned::{Tuned, conv2d_key, matmul_key};

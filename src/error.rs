@@ -56,6 +56,21 @@ pub enum Error {
     /// Anything else that went wrong while running. Exit code 1.
     #[error("{0}")]
     Failure(String),
+    /// What ends all processes that train together, at the same place. Exit code of what it was.
+    #[error("{}{source}", of_rank(*rank))]
+    Together {
+        /// The rank it happened on.
+        rank: usize,
+        /// This process tells it.
+        told: bool,
+        /// What happened.
+        source: Box<Error>,
+    },
+}
+
+/// Whose error it is; rank 0's need not be told apart.
+fn of_rank(rank: usize) -> String {
+    if rank == 0 { String::new() } else { format!("rank {rank}: ") }
 }
 
 /// The crate's result.
@@ -67,6 +82,7 @@ impl Error {
         match self {
             Error::Usage(_) | Error::Shape { .. } => 2,
             Error::Interrupted(_) => 130,
+            Error::Together { source, .. } => source.exit_code(),
             _ => 1,
         }
     }

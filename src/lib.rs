@@ -37,6 +37,7 @@ pub mod ops;
 pub mod graph;
 pub mod tensor;
 
+pub mod dist;
 pub mod gpu;
 
 #[cfg(not(target_arch = "wasm32"))]

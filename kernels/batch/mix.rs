@@ -66,8 +66,9 @@ pub enum Noise {
     Bernoulli(f32),
 }
 
-/// `len` random numbers of the step; `which` keeps several draws of one step apart. Out: y.
-pub fn noise(len: u32, noise: Noise, which: u32) -> Program {
+/// `len` random numbers of the step, `row` of them for each sample; `which` keeps several draws of one step
+/// apart. Out: y.
+pub fn noise(len: u32, row: u32, noise: Noise, which: u32) -> Program {
     let (kind, p) = match noise {
         Noise::Uniform => (0u32, 0.0),
         Noise::Normal => (1, 0.0),
@@ -77,6 +78,7 @@ pub fn noise(len: u32, noise: Noise, which: u32) -> Program {
     let launch = Launch::new(source!("batch/noise.wgsl"), "main")
         .constant("KIND", kind)
         .constant("P", p)
+        .constant("ROW", row)
         .constant("WHICH", which)
         .grid(x, y, z)
         .cost(40 * u64::from(len), 0, 4 * u64::from(len));

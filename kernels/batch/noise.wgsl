@@ -4,8 +4,9 @@
 //   1 normal     sqrt(-2 log(1 - u1)) cos(2 pi u2)   (Box and Muller)
 //   2 Bernoulli  1 with probability P, else 0
 //
-// Random words: philox(key = seed, counter = (e, step, STREAM, WHICH + 2^16 batch)), so a number depends on
-// its place, the step and the batch within it alone. WHICH keeps the draws of one batch apart.
+// Random words: philox(key = seed, counter = (step.first ROW + e, step, STREAM, WHICH)), ROW numbers belonging
+// to a sample: a number depends on the sample's position in the epoch's order, its place in the sample and
+// the step alone, not on how a batch is shared out. WHICH keeps the draws of one step apart.
 //
 // Mapping: a thread per element. Grid: linear, 64 elements a workgroup. Bindings: 0 step, 1 y.
 #include "step.wgsl"
@@ -26,7 +27,7 @@ fn main(
     if (at >= arrayLength(&y)) {
         return;
     }
-    let words = philox(vec4<u32>(at, step.step, STREAM, WHICH + (step.batch << 16u)), step.seed);
+    let words = philox(vec4<u32>(step.first * ROW + at, step.step, STREAM, WHICH), step.seed);
     let u = random_unit(words.x);
     var value = u;
     if (KIND == 1u) {

@@ -9,10 +9,11 @@
 //! Forward and backward are three launches each: sums over parts of the channels, a small launch that
 //! merges them (and holds all of NBN: its norms and its projection), one pass that writes the result.
 //! The batch size is read off the bindings' lengths, so `x`, `dy`, `y` and the outputs must be bound
-//! at exactly their size; only the number of parts depends on `n`, not the pipelines.
+//! at exactly their size; only the number of parts depends on `n`, not the pipelines. Where ranks share
+//! their statistics, the parts are exchanged between the sums and the launch that merges them.
 
 use crate::reduce::{pack, packs};
-use crate::{Arg, Caps, Launch, Program, Source};
+use crate::{Arg, Caps, Exchange, Launch, Program, Source};
 
 /// What follows the normalisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,8 @@ pub struct BatchNorm {
     pub relu: bool,
     /// A tensor like `x` is added before the ReLU.
     pub residual: bool,
+    /// In training, statistics are those of the batches of all ranks together ([`Exchange`]).
+    pub synced: bool,
 }
 
 impl BatchNorm {
@@ -61,6 +64,7 @@ impl BatchNorm {
             alpha_len: 1,
             relu: false,
             residual: false,
+            synced: false,
         }
     }
 
@@ -222,6 +226,9 @@ pub fn forward_train(bn: &BatchNorm, caps: &Caps) -> Program {
 
     let stats = g.pass(STATS, &["x"]).cost(4 * bn.elements(), bytes, g.partial_bytes());
     program.push_reading(stats, &[Arg::In(0), scratch], &[Arg::In(0)]);
+    if bn.synced {
+        program.exchange(scratch, Exchange::Moments { channels: bn.c });
+    }
     let finalize = g
         .over_channels(FINALIZE, "finalize", g.split)
         .constant("SPLIT", g.split)
@@ -333,6 +340,9 @@ fn backward(bn: &BatchNorm, caps: &Caps, eval: bool) -> Program {
         .cost(5 * elements, 2 * bytes + output_bytes, g.partial_bytes() + masked_bytes);
     let args = [&[dy, x, mean, spread, scratch], &first_args[..]].concat();
     program.push_reading(sums, &args, &[x]);
+    if bn.synced && !eval {
+        program.exchange(scratch, Exchange::Sums { channels: bn.c, elements: bn.n * bn.hw });
+    }
 
     let finalize = |combine: bool, project: bool| {
         let split = if combine { g.split } else { 1 };

@@ -180,7 +180,7 @@ fn batch_norm(name: &str, attrs: &Attrs<'_>, x: &[Tensor]) -> Result<Vec<Tensor>
         }
     };
     let eps = attrs.number("eps", 1e-5)? as f32;
-    let norm = Normalization { affine, eps, residual: None, relu: false };
+    let norm = Normalization { affine, eps, residual: None, relu: false, synced: false };
     if !attrs.flag("training", false)? {
         let y = ops::batch_norm_eval(&x[0], &x[1], &x[2], &norm)?;
         return Ok(vec![y, x[1].clone(), x[2].clone()]);

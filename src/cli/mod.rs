@@ -18,7 +18,8 @@ mod reproduce;
 mod train;
 mod tune;
 
-use crate::error::Result;
+use crate::dist;
+use crate::error::{Error, Result};
 use crate::gpu::{self, Limits};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -84,13 +85,19 @@ pub fn main() -> ExitCode {
     match limited.and_then(|()| run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("evenkeel: {e}");
+            // Of processes that end together, one tells why.
+            if !matches!(e, Error::Together { told: false, .. }) {
+                eprintln!("evenkeel: {e}");
+            }
             ExitCode::from(e.exit_code())
         }
     }
 }
 
 fn run(command: &Command) -> Result<()> {
+    if !matches!(command, Command::Train(_)) {
+        dist::refuse_several()?;
+    }
     match command {
         Command::Devices(args) => devices::run(args),
         Command::Train(args) => train::run(args),

@@ -1,5 +1,6 @@
 //! `evenkeel train`: the recipe, or one for a folder of images, the flags over it, and the run.
 
+use crate::dist::{self, Group};
 use crate::error::{Error, Result};
 use crate::train::config::{Config, Overrides};
 use crate::train::progress::{say, tell};
@@ -7,6 +8,7 @@ use crate::train::run_dir::RunDir;
 use crate::train::trainer::Options;
 use crate::train::{recipes, stages};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,21 +42,14 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let config = match (&args.out, args.resume) {
-        (Some(out), true) => continued(out, args)?,
-        (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
-        _ if args.recipe.as_ref().is_some_and(|p| Path::new(p).is_dir()) => photos(args)?,
-        _ => {
-            let mut config = match &args.recipe {
-                Some(name) => recipes::load(name).map_err(|e| match Path::new(name).exists() {
-                    true => e,
-                    false => Error::usage(format!("{name}: no such file or folder; {e}")),
-                })?,
-                None => Config::default(),
-            };
-            config.apply(&args.overrides)?;
-            config
-        }
+    let group = Rc::new(dist::launched()?);
+    group.end(train(args, &group))
+}
+
+fn train(args: &Args, group: &Rc<Group>) -> Result<()> {
+    let config = match group.size() {
+        1 => recipe(args)?,
+        _ => Config::from_toml_str(&group.lead(|| recipe(args)?.to_toml())?)?,
     };
     let options = Options {
         out: args.out.clone(),
@@ -64,13 +59,37 @@ pub(super) fn run(args: &Args) -> Result<()> {
         trace_nan: args.trace_nan,
         lose_device_at: args.lose_device_at,
         stop: on_ctrl_c()?,
+        group: group.clone(),
     };
     let outcome = stages::run(&config, &options)?;
+    if !group.leads() {
+        return Ok(());
+    }
     let page = crate::report::of_folders(&[&outcome.out])?;
     if !args.json {
         say(format_args!("report: {}", page.display()));
     }
     Ok(())
+}
+
+/// What is trained: the run's own recipe, one for a folder of images, or the one named; with the flags.
+fn recipe(args: &Args) -> Result<Config> {
+    match (&args.out, args.resume) {
+        (Some(out), true) => continued(out, args),
+        (None, true) => Err(Error::usage("--resume needs --out DIR, the run to continue")),
+        _ if args.recipe.as_ref().is_some_and(|p| Path::new(p).is_dir()) => photos(args),
+        _ => {
+            let mut config = match &args.recipe {
+                Some(name) => recipes::load(name).map_err(|e| match Path::new(name).exists() {
+                    true => e,
+                    false => Error::usage(format!("{name}: no such file or folder; {e}")),
+                })?,
+                None => Config::default(),
+            };
+            config.apply(&args.overrides)?;
+            Ok(config)
+        }
+    }
 }
 
 /// The recipe for a folder of images, told before it is run.
@@ -120,5 +139,19 @@ fn on_ctrl_c() -> Result<Arc<AtomicBool>> {
         eprintln!("stopping after this step; Ctrl-C again ends at once without saving");
     })
     .map_err(|e| Error::Failure(format!("cannot listen for Ctrl-C: {e}")))?;
+    on_termination(&stop)?;
     Ok(stop)
+}
+
+/// SIGTERM, by which mpirun and batch systems ask for an end, sets the flag too.
+#[cfg(unix)]
+fn on_termination(stop: &Arc<AtomicBool>) -> Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, stop.clone())
+        .map(|_| ())
+        .map_err(|e| Error::Failure(format!("cannot listen for SIGTERM: {e}")))
+}
+
+#[cfg(not(unix))]
+fn on_termination(_: &Arc<AtomicBool>) -> Result<()> {
+    Ok(())
 }

@@ -139,6 +139,20 @@ impl Stream {
     /// # Errors
     /// No thread to be had.
     pub fn start(places: Arc<Vec<Place>>, order: Arc<Vec<u32>>, how: How) -> Result<Self> {
+        Self::start_part(places, order, None, how)
+    }
+
+    /// [`Stream::start`], where `order` is a part of an epoch's: what lies at i of it is at `epoch_positions[i]`
+    /// of the epoch, by which it is cropped.
+    ///
+    /// # Errors
+    /// As [`Stream::start`].
+    pub fn start_part(
+        places: Arc<Vec<Place>>,
+        order: Arc<Vec<u32>>,
+        epoch_positions: Option<Arc<Vec<usize>>>,
+        how: How,
+    ) -> Result<Self> {
         let clocks = Arc::new(Clocks::default());
         let threads = how.threads.clamp(1, order.len().saturating_sub(how.from).max(1));
         let room = how.ahead.max(how.batch).div_ceil(threads).max(1);
@@ -156,6 +170,7 @@ impl Stream {
             let worker = Worker {
                 places: places.clone(),
                 order: order.clone(),
+                epoch_positions: epoch_positions.clone(),
                 clocks: clocks.clone(),
                 how,
                 sender,
@@ -257,6 +272,7 @@ impl Drop for Stream {
 struct Worker {
     places: Arc<Vec<Place>>,
     order: Arc<Vec<u32>>,
+    epoch_positions: Option<Arc<Vec<usize>>>,
     clocks: Arc<Clocks>,
     how: How,
     sender: SyncSender<Result<Vec<u8>>>,
@@ -290,6 +306,7 @@ impl Worker {
                 crop::centre(image.width(), image.height(), self.how.size, margin)
             }
             View::Crop { seed, epoch, draw } => {
+                let position = self.epoch_positions.as_ref().map_or(position, |all| all[position]);
                 let mut draws = Draws::new(&[seed, CROP, epoch, position as u64, draw]);
                 crop::random(image.width(), image.height(), &mut draws)
             }

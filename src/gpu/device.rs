@@ -132,6 +132,15 @@ impl Gpu {
     /// # Errors
     /// No adapter, an unknown choice, or a driver that refuses the device.
     pub fn open(choice: Option<&str>) -> Result<Rc<Gpu>> {
+        Self::open_for(choice, None)
+    }
+
+    /// As [`Gpu::open`]; where nothing is chosen, of the adapters of the first's type the one for this process
+    /// among those of its machine: several processes take several, and share them where there are fewer.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_for(choice: Option<&str>, process: Option<usize>) -> Result<Rc<Gpu>> {
         let env = std::env::var("EVENKEEL_DEVICE").ok().filter(|s| !s.is_empty());
         let choice = choice.map(str::to_string).or(env);
         let adapters = adapters();
@@ -139,7 +148,10 @@ impl Gpu {
             return Err(Error::Device(NO_ADAPTER.into()));
         }
         let index = match choice {
-            None => 0,
+            None => {
+                let types: Vec<_> = adapters.iter().map(|a| a.info.device_type).collect();
+                of_process(&types, process.unwrap_or(0))
+            }
             Some(c) => pick(&adapters, &c)?,
         };
         let adapter = adapters.into_iter().nth(index).ok_or_else(|| no_such(index))?;
@@ -234,6 +246,11 @@ pub fn describe(info: &wgpu::AdapterInfo) -> String {
     format!("{} ({}, {})", info.name, info.backend, driver)
 }
 
+/// The adapter of the `process`-th process of a machine whose adapters, best first, have these types.
+fn of_process(types: &[wgpu::DeviceType], process: usize) -> usize {
+    process % types.iter().take_while(|t| **t == types[0]).count().max(1)
+}
+
 fn no_such(index: usize) -> Error {
     Error::usage(format!("there is no device {index}; `evenkeel devices` lists them"))
 }
@@ -305,5 +322,19 @@ async fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
 fn keep_first(slot: &Mutex<Option<String>>, message: String) {
     if let Ok(mut slot) = slot.lock() {
         slot.get_or_insert(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_process;
+    use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu};
+
+    #[test]
+    fn processes_take_the_adapters_of_the_best_type_in_turn() {
+        let types = [DiscreteGpu, DiscreteGpu, IntegratedGpu, Cpu];
+        let found: Vec<usize> = (0..5).map(|p| of_process(&types, p)).collect();
+        assert_eq!(found, [0, 1, 0, 1, 0]);
+        assert_eq!(of_process(&[Cpu], 3), 0);
     }
 }

@@ -22,5 +22,5 @@ pub use pipeline::Pipeline;
 pub use stream::{Binding, Dispatch, STEP_BYTES, StepUniform};
 pub use tape::record_in;
 pub use texels::{TexelCopy, Texels};
-pub(crate) use wait::at_once;
+pub(crate) use wait::{Readback, at_once};
 pub use watchdog::Watchdog;

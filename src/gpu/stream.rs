@@ -218,7 +218,7 @@ impl Gpu {
         Ok(())
     }
 
-    fn poll(&self, how: wgpu::PollType) -> Result<()> {
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Result<()> {
         self.device
             .poll(how)
             .map_err(|e| Error::Device(format!("waiting for the device failed: {e}")))?;

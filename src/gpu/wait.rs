@@ -5,6 +5,7 @@
 use super::{Gpu, Slice};
 use crate::error::{Error, Result};
 use futures_channel::oneshot;
+use std::cell::RefCell;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -21,7 +22,45 @@ pub(crate) fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
+/// A buffer through which a slice is read back again and again while the device goes on with later work.
+pub struct Readback {
+    staging: wgpu::Buffer,
+    under_way: RefCell<Option<UnderWay>>,
+}
+
+type Answer = std::result::Result<(), wgpu::BufferAsyncError>;
+
+struct UnderWay {
+    submitted: wgpu::SubmissionIndex,
+    mapped: oneshot::Receiver<Answer>,
+}
+
 impl Gpu {
+    /// A way to read `words` words back.
+    pub(crate) fn readback(&self, words: usize) -> Readback {
+        Readback { staging: self.staging(words as u64 * 4), under_way: RefCell::default() }
+    }
+
+    /// Begins to read a slice as the work submitted so far leaves it.
+    pub(crate) fn begin_read(&self, slice: &Slice, through: &Readback) {
+        let (submitted, mapped) = self.begin(slice, &through.staging);
+        *through.under_way.borrow_mut() = Some(UnderWay { submitted, mapped });
+    }
+
+    /// What [`Gpu::begin_read`] began to read; waits for it, but for nothing submitted later.
+    ///
+    /// # Errors
+    /// A lost device; a reading that was not begun.
+    pub(crate) fn end_read<T: bytemuck::Pod>(&self, through: &Readback) -> Result<Vec<T>> {
+        let Some(UnderWay { submitted, mapped }) = through.under_way.borrow_mut().take() else {
+            return Err(Error::Failure("a readback was ended that was not begun".into()));
+        };
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submitted), timeout: None })?;
+        let found = at_once(self.mapped(&through.staging, mapped))?;
+        through.staging.unmap();
+        Ok(found)
+    }
+
     /// What `make` makes of the device, or the driver's `filter` error about it. A browser's comes with the
     /// next [`Gpu::submit`] that follows it.
     pub(super) fn tried<T>(
@@ -67,23 +106,44 @@ impl Gpu {
     }
 
     async fn fetch<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
-        let bytes = slice.words as u64 * 4;
-        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let staging = self.staging(slice.words as u64 * 4);
+        let (_, mapped) = self.begin(slice, &staging);
+        self.wait()?;
+        self.mapped(&staging, mapped).await
+    }
+
+    fn staging(&self, bytes: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size: bytes,
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
-        });
+        })
+    }
+
+    /// Submits a copy of the slice, and asks for what it copies.
+    fn begin(
+        &self,
+        slice: &Slice,
+        staging: &wgpu::Buffer,
+    ) -> (wgpu::SubmissionIndex, oneshot::Receiver<Answer>) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        let start = slice.start as u64 * 4;
-        encoder.copy_buffer_to_buffer(&slice.buffer.raw, start, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
-        let (tx, rx) = oneshot::channel();
+        let (start, bytes) = (slice.start as u64 * 4, slice.words as u64 * 4);
+        encoder.copy_buffer_to_buffer(&slice.buffer.raw, start, staging, 0, bytes);
+        let submitted = self.queue.submit([encoder.finish()]);
+        let (tx, mapped) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |r| {
             let _ = tx.send(r);
         });
-        self.wait()?;
-        match rx.await {
+        (submitted, mapped)
+    }
+
+    async fn mapped<T: bytemuck::Pod>(
+        &self,
+        staging: &wgpu::Buffer,
+        mapped: oneshot::Receiver<Answer>,
+    ) -> Result<Vec<T>> {
+        match mapped.await {
             Ok(Ok(())) => {}
             other => {
                 self.take_failure()?;

@@ -7,6 +7,7 @@
 
 mod backward;
 mod eval;
+mod exchange;
 mod plan;
 mod recompute;
 mod schedule;

@@ -8,14 +8,17 @@
 mod halves;
 
 use super::backward::ancestors;
+use super::exchange::{Stop, Stops};
 use super::schedule::Work;
 use super::texels::TexelPool;
+use crate::dist::Group;
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform, mib};
 use crate::ops;
 use crate::tensor::{DType, Node, Shape, Source, Tensor, ValueId};
-use evenkeel_kernels::{Access, Arg, Cost, Program};
+use evenkeel_kernels::{Access, Arg, Call, Cost, Exchange, Program};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// The buffers that plans share: plans of one workspace never run at the same time, so each may use
@@ -29,6 +32,8 @@ pub struct Workspace {
     pub rows: usize,
     /// Rows of each of its images.
     pub views: usize,
+    /// The ranks that its plans exchange with; without them a plan has the values of one process.
+    pub group: Option<Rc<Group>>,
 }
 
 impl Workspace {
@@ -41,6 +46,7 @@ impl Workspace {
             uniform: gpu.step_uniform(),
             rows: 0,
             views: 1,
+            group: None,
         }
     }
 
@@ -86,6 +92,7 @@ pub struct Plan {
     pub(super) uniform: wgpu::Buffer,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) steps: Vec<Step>,
+    pub(super) stops: Option<Stops>,
     places: HashMap<ValueId, Slice>,
     stats: PlanStats,
     // Nodes hold the leaves' buffers.
@@ -101,6 +108,8 @@ struct Item {
     shape: String,
     /// What recorded it; none for a copy or an effect.
     node: Option<Rc<Node>>,
+    /// Its exchanges need not be finished before the effects.
+    travels: bool,
 }
 
 impl Item {
@@ -117,6 +126,7 @@ impl Item {
                 .collect(),
             shape: node.outputs[0].0.to_string(),
             node: Some(node.clone()),
+            travels: false,
         }
     }
 
@@ -151,14 +161,26 @@ impl Plan {
     pub fn build(workspace: &mut Workspace, work: Work) -> Result<Plan> {
         let gpu = workspace.gpu.clone();
         let nodes: Vec<Rc<Node>> = ancestors(work.roots()).into_values().collect();
+        let group = workspace.group.clone().filter(|g| g.size() > 1);
         let (items, pinned) = order(&gpu, &nodes, &work);
-        let items = halves::halved(&gpu, items, &work, &pinned);
+        let mut items = halves::halved(&gpu, items, &work, &pinned);
+        if group.is_some() {
+            let sums = work.sums.iter().filter_map(|slice| sum(&gpu, slice, &items, &pinned));
+            // From the back, so that those before keep their places.
+            let mut sums: Vec<(usize, Item)> = sums.collect();
+            sums.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+            for (at, item) in sums {
+                items.insert(at, item);
+            }
+        }
+        let effects = items.len() - work.effects.len();
         let lives = lifetimes(&items, &work, &pinned);
         let placed = place(workspace, &lives, &items)?;
         let mut plan = Plan {
             uniform: workspace.uniform.clone(),
             dispatches: Vec::new(),
             steps: Vec::new(),
+            stops: group.map(|group| Stops { group, all: Vec::new() }),
             places: HashMap::new(),
             stats: PlanStats { live: peak(&lives, items.len()), ..Default::default() },
             gpu,
@@ -177,6 +199,9 @@ impl Plan {
             .flat_map(|(at, item)| item.outs.iter().map(move |(id, _)| (*id, at)))
             .collect();
         for (at, item) in items.iter().enumerate() {
+            if at == effects {
+                plan.fall_due();
+            }
             plan.bind(at, item, &placed, &mut workspace.texels)?;
             let read = item.ins.iter().filter_map(|t| made_by.get(&base(t).id()).copied());
             let read: std::collections::BTreeSet<usize> = read.collect();
@@ -223,18 +248,26 @@ impl Plan {
                 step.outputs.extend(place.map(|slice| (slice.clone(), shape.clone())));
             }
         }
-        for call in &item.program.calls {
-            let slices: Vec<Option<Slice>> = call
-                .args
-                .iter()
-                .map(|arg| match arg {
-                    Arg::In(i) => self.locate(&item.ins[*i]).map(Some),
-                    Arg::Out(i) => Ok(self.places.get(&item.outs[*i].0).cloned()),
-                    Arg::Temp(i) => Ok(placed.get(&What::Temp(at, *i)).cloned()),
-                    Arg::Step => Ok(None),
-                })
-                .collect::<Result<_>>()?;
-            let pipeline = self.gpu.pipeline(&self.gpu.guarded(&call.launch))?;
+        let slice_of = |plan: &Plan, arg: &Arg| match arg {
+            Arg::In(i) => plan.locate(&item.ins[*i]).map(Some),
+            Arg::Out(i) => Ok(plan.places.get(&item.outs[*i].0).cloned()),
+            Arg::Temp(i) => Ok(placed.get(&What::Temp(at, *i)).cloned()),
+            Arg::Step => Ok(None),
+        };
+        let exchanges_before = |plan: &mut Plan, call: usize| -> Result<()> {
+            for (_, arg, what) in item.program.exchanges.iter().filter(|(c, ..)| *c == call) {
+                if let Some(slice) = slice_of(plan, arg)? {
+                    plan.stop(slice, *what, item.travels);
+                }
+            }
+            Ok(())
+        };
+        for (number, call) in item.program.calls.iter().enumerate() {
+            exchanges_before(self, number)?;
+            let Call { launch, args } = call;
+            let slices: Vec<Option<Slice>> =
+                args.iter().map(|arg| slice_of(self, arg)).collect::<Result<_>>()?;
+            let pipeline = self.gpu.pipeline(&self.gpu.guarded(launch))?;
             let mut copies = Vec::new();
             let mut texels = Vec::new();
             for (slice, access) in slices.iter().zip(&pipeline.access) {
@@ -254,23 +287,56 @@ impl Plan {
                     (None, None) => Binding::Uniform(&self.uniform),
                 })
                 .collect();
-            let dispatch = self.gpu.bind(&call.launch, &buffers)?.after(copies);
+            let dispatch = self.gpu.bind(launch, &buffers)?.after(copies);
             self.stats.dispatches += 1;
-            self.stats.cost = self.stats.cost + call.launch.cost;
-            step.calls.push((dispatch.name().to_string(), call.launch.cost));
+            self.stats.cost = self.stats.cost + launch.cost;
+            step.calls.push((dispatch.name().to_string(), launch.cost));
             self.dispatches.push(dispatch);
         }
+        exchanges_before(self, item.program.calls.len())?;
         self.steps.push(step);
         Ok(())
     }
 
-    /// Replays the plan: one write of the uniform, one pass, one submit. Does not wait.
+    /// An exchange after the dispatches so far; one that `travels` may take until [`Plan::fall_due`].
+    fn stop(&mut self, slice: Slice, what: Exchange, travels: bool) {
+        let at = self.dispatches.len();
+        if let Some(stops) = &mut self.stops {
+            let readback = self.gpu.readback(slice.words);
+            let due = if travels { usize::MAX } else { at };
+            stops.all.push(Stop { at, due, slice, what, readback });
+        }
+    }
+
+    /// What travels must have come before the dispatches that follow.
+    fn fall_due(&mut self) {
+        let now = self.dispatches.len();
+        for stop in self.stops.iter_mut().flat_map(|s| &mut s.all) {
+            stop.due = stop.due.min(now);
+        }
+    }
+
+    /// Submits the dispatches of `range`, with the exchanges between them.
+    pub(super) fn replay(&self, range: Range<usize>) -> Result<()> {
+        match &self.stops {
+            None => self.gpu.submit(&self.dispatches[range]),
+            Some(stops) => stops.replay(&self.gpu, &self.dispatches, range),
+        }
+    }
+
+    /// The ranks it exchanges with, if there are several.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.stops.as_ref().map(|s| s.group.as_ref())
+    }
+
+    /// Replays the plan: one write of the uniform, one pass, one submit. Does not wait, but for what ranks
+    /// exchange.
     ///
     /// # Errors
-    /// What the driver reports.
+    /// What the driver reports; a rank that is gone.
     pub fn run(&self, step: &StepUniform) -> Result<()> {
         self.gpu.write_step(&self.uniform, step);
-        self.gpu.submit(&self.dispatches)
+        self.replay(0..self.dispatches.len())
     }
 
     /// Replays the plan `times` times in one pass and one submit, for benches of plans too short to
@@ -365,6 +431,7 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
             outs: Vec::new(),
             shape: effect.args.first().map(|t| t.shape().to_string()).unwrap_or_default(),
             node: None,
+            travels: false,
         });
     }
     (items, pinned)
@@ -382,8 +449,34 @@ fn copy(gpu: &Rc<Gpu>, from: Tensor, into: Slice) -> Item {
     }
     let shape = from.shape().clone();
     let to = Tensor::from_slice(gpu, into, shape.clone(), from.dtype());
-    let shape = shape.to_string();
-    Item { name: "store", program, ins: vec![from, to], outs: Vec::new(), shape, node: None }
+    let (shape, ins) = (shape.to_string(), vec![from, to]);
+    Item { name: "store", program, ins, outs: Vec::new(), shape, node: None, travels: false }
+}
+
+/// The sum over the ranks of what is stored in `slice`, and its place behind the last item that stores there;
+/// none where nothing does.
+fn sum(
+    gpu: &Rc<Gpu>,
+    slice: &Slice,
+    items: &[Item],
+    pinned: &HashMap<ValueId, Slice>,
+) -> Option<(usize, Item)> {
+    let within = |s: &Slice| {
+        Rc::ptr_eq(&s.buffer, &slice.buffer)
+            && s.start < slice.start + slice.words
+            && slice.start < s.start + s.words
+    };
+    let stores = |item: &Item| {
+        let copied = item.name == "store" && item.ins[1].leaf().is_some_and(within);
+        copied || item.outs.iter().any(|(id, _)| pinned.get(id).is_some_and(within))
+    };
+    let at = items.iter().rposition(stores)? + 1;
+    let mut program = Program::default();
+    program.exchange(Arg::In(0), Exchange::Sum);
+    let whole = Tensor::from_slice(gpu, slice.clone(), [slice.words], DType::F32);
+    let shape = whole.shape().to_string();
+    let (ins, outs) = (vec![whole], Vec::new());
+    Some((at, Item { name: "all_reduce", program, ins, outs, shape, node: None, travels: true }))
 }
 
 // ANCHOR: lifetimes

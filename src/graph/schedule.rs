@@ -23,6 +23,7 @@ pub struct Work {
     pub(super) store: Vec<(Tensor, Slice)>,
     pub(super) effects: Vec<Effect>,
     pub(super) halves_until: Option<Tensor>,
+    pub(super) sums: Vec<Slice>,
 }
 
 impl Work {
@@ -52,6 +53,13 @@ impl Work {
     /// Lets values that are made before `loss` and read again behind it wait in between as halves.
     pub fn halve_until(&mut self, loss: &Tensor) -> &mut Self {
         self.halves_until = Some(loss.clone());
+        self
+    }
+
+    /// Where several ranks train, sums what is stored in `slice` over them, before the first effect and while
+    /// the device computes the rest.
+    pub fn sum_over_ranks(&mut self, slice: Slice) -> &mut Self {
+        self.sums.push(slice);
         self
     }
 

@@ -56,23 +56,29 @@ impl Plan {
     pub fn trace(&self, step: &StepUniform) -> Result<Option<Culprit>> {
         self.gpu.write_step(&self.uniform, step);
         let read = |slice: &Slice| self.gpu.read::<f32>(slice).map(|v| Extent::of(&v));
-        let mut dispatches = self.dispatches.as_slice();
+        // Ranks exchange within nodes: none may end before the others.
+        let to_the_end = self.group().is_some();
+        let mut culprit = None;
+        let mut end = 0;
         for (at, node) in self.steps.iter().enumerate() {
-            let (own, rest) = dispatches.split_at(node.calls.len());
-            dispatches = rest;
+            let own = end..end + node.calls.len();
+            end = own.end;
             if node.outputs.is_empty() {
                 continue;
             }
-            self.gpu.submit(own)?;
+            self.replay(own)?;
             for (slice, shape) in &node.outputs {
                 let output = read(slice)?;
-                if output.bad > 0 {
+                if output.bad > 0 && culprit.is_none() {
                     let inputs = node.inputs.iter().map(read).collect::<Result<_>>()?;
                     let shape = shape.dims().to_vec();
-                    return Ok(Some(Culprit { at, shape, output, inputs }));
+                    culprit = Some(Culprit { at, shape, output, inputs });
+                    if !to_the_end {
+                        return Ok(culprit);
+                    }
                 }
             }
         }
-        Ok(None)
+        Ok(culprit)
     }
 }

@@ -216,7 +216,7 @@ pub const BATCH_NORM: Exercise = Exercise {
         let shape = extents(&[s[0], s[1], s[2], 1]);
         let (input, dy) = (ops::reshape(&x[0], shape.clone())?, ops::reshape(&x[3], shape)?);
         let affine = Affine::Plain { weight: &x[1], bias: &x[2] };
-        let norm = Normalization { affine, eps: 1e-5, residual: None, relu: false };
+        let norm = Normalization { affine, eps: 1e-5, residual: None, relu: false, synced: false };
         let y = ops::batch_norm_train(&input, &norm)?.y;
         let found = vjp(&[(y.clone(), dy)], &[&x[0], &x[1], &x[2]])?;
         kept([Some(y)].into_iter().chain(found).flatten())

@@ -252,6 +252,7 @@ impl BatchNorm {
             eps: EPS,
             residual: residual.filter(|_| scope.fuse),
             relu: relu && scope.fuse,
+            synced: scope.synced,
         };
         // A batch norm without an affine map belongs to the classifier.
         let mode = if self.affine.is_some() { scope.backbone } else { scope.mode };

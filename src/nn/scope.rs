@@ -28,6 +28,11 @@ pub struct Scope<'a> {
     pub fuse: bool,
     /// Note each block's nodes, whose values backward computes again instead of keeping them.
     pub recompute: bool,
+    /// Batch norms take the statistics of all ranks' batches together.
+    pub synced: bool,
+    /// Where several ranks train: this one's share of the loss \[1\], by which the ranks' losses and gradients
+    /// add up to the whole batch's.
+    pub share: Option<Tensor>,
     noted: RefCell<Vec<(Slot, Tensor)>>,
     segments: RefCell<Vec<Segment>>,
 }
@@ -42,6 +47,8 @@ impl<'a> Scope<'a> {
             averaged: mode == Mode::Eval,
             fuse: true,
             recompute: false,
+            synced: false,
+            share: None,
             noted: RefCell::default(),
             segments: RefCell::default(),
         }

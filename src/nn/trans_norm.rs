@@ -44,7 +44,13 @@ pub fn trans_norm_train(x: &Tensor, after: &After<'_>) -> Result<(Tensor, [Momen
     }
     let mut paired = shape.clone();
     (paired[0], paired[1]) = (n / 2, 2 * c);
-    let plain = Normalization { affine: Affine::None, eps: EPS, residual: None, relu: false };
+    let plain = Normalization {
+        affine: Affine::None,
+        eps: EPS,
+        residual: None,
+        relu: false,
+        synced: false,
+    };
     let made = ops::batch_norm_train(&ops::reshape(x, paired)?, &plain)?;
     let half = |moment: &Tensor, domain: usize| -> Result<Tensor> {
         let chosen: Vec<f32> = (0..2).map(|d| f32::from(u8::from(d == domain))).collect();
@@ -97,5 +103,6 @@ fn scaled(
     let bias = ops::binary("mul", after.bias, factors)?;
     let affine = Affine::Plain { weight: &weight, bias: &bias };
     let (residual, relu) = (after.residual, after.relu);
-    ops::batch_norm_eval(x, mean, variance, &Normalization { affine, eps, residual, relu })
+    let norm = Normalization { affine, eps, residual, relu, synced: false };
+    ops::batch_norm_eval(x, mean, variance, &norm)
 }

@@ -52,6 +52,8 @@ pub struct Normalization<'a> {
     pub residual: Option<&'a Tensor>,
     /// y = max(·, 0) at the end.
     pub relu: bool,
+    /// In training, the statistics of all ranks' batches together (synchronized batch norm).
+    pub synced: bool,
 }
 
 /// A training-mode result.
@@ -158,6 +160,7 @@ fn settings(x: &Tensor, norm: &Normalization<'_>) -> Result<kernels::BatchNorm> 
         alpha_len,
         relu: norm.relu,
         residual: norm.residual.is_some(),
+        synced: norm.synced,
     })
 }
 

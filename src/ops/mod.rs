@@ -1,6 +1,7 @@
 //! The differentiable ops, one file each (same stem as its folder under `kernels/`): the function
 //! that checks shapes and records a node, the launches, and the gradient as further nodes.
 
+mod all_reduce;
 mod augment;
 mod batch;
 mod batchnorm;
@@ -18,6 +19,7 @@ mod rows;
 mod shortcut;
 mod softmax_ce;
 
+pub use all_reduce::all_reduce;
 pub use augment::{Entry, Normalized, Operation, Policy, augment};
 pub use batch::{BatchSource, Changes, batch};
 pub use batchnorm::{Affine, BatchNormed, Normalization, batch_norm_eval, batch_norm_train};

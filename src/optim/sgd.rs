@@ -8,12 +8,14 @@
 //! First of all a guard scans gradients and loss; once something is not finite, neither parameters nor
 //! running statistics change any more until the alarm is read, so what is on the device stays good.
 
+use super::buckets::{WORDS, buckets};
 use crate::error::Result;
 use crate::gpu::{Gpu, at_once};
 use crate::graph::{Effect, Work};
 use crate::nn::{
     Kind, Mode, Params, SCALE_FACTOR, Scope, Tracked, in_head, in_head_scales, is_head_weight,
 };
+use crate::ops;
 use crate::tensor::Tensor;
 use evenkeel_kernels::optim as kernels;
 use std::rc::Rc;
@@ -187,6 +189,10 @@ impl Sgd {
         update: bool,
     ) -> Result<()> {
         let params = scope.params;
+        // Of several ranks each has its share of the loss, whose gradients add up; all note the whole one.
+        let own = scope.share.as_ref().map(|share| ops::binary("mul", loss, share)).transpose()?;
+        let whole = own.as_ref().map(ops::all_reduce);
+        let (own, loss) = (own.as_ref().unwrap_or(loss), whole.as_ref().unwrap_or(loss));
         let learning = self.options.learning;
         let slots: Vec<_> = params
             .slots(Kind::Parameter)
@@ -194,11 +200,14 @@ impl Sgd {
             .collect();
         let leaves: Vec<&Tensor> = slots.iter().map(|s| params.tensor(*s)).collect();
         for (slot, gradient) in
-            slots.iter().zip(crate::graph::grad_again(loss, &leaves, &scope.segments())?)
+            slots.iter().zip(crate::graph::grad_again(own, &leaves, &scope.segments())?)
         {
             if let Some(gradient) = gradient {
                 work.store(&gradient, params.twin(*slot));
             }
+        }
+        for bucket in buckets(params, &slots, WORDS) {
+            work.sum_over_ranks(bucket);
         }
         let noted = scope.noted();
         for (slot, value) in &noted {

@@ -348,6 +348,8 @@ recipe! {
         activations: Activations = Activations::F32, of Activations::NAMES;
         /// Drop an epoch's last batch if it is not full
         drop_last: bool = false;
+        /// Of several ranks, batch norms take the statistics of all batches together
+        sync_bn: bool = false;
         /// Evaluate every so many epochs, and after the last
         eval_every: usize = 1, in POSITIVE;
     }

@@ -152,6 +152,13 @@ impl DeviceSet {
         }
     }
 
+    /// Has a streamed set read ahead only these positions of the order, ascending, until the next order.
+    pub fn keep_to(&self, positions: Vec<usize>) {
+        if let Some(staging) = &self.staging {
+            staging.keep_to(&std::sync::Arc::new(positions));
+        }
+    }
+
     fn write(&self, lane: usize, into: &Tensor, order: &[u32]) {
         if let Some(staging) = &self.staging {
             staging.set_order(lane, order);

@@ -68,7 +68,8 @@ const SESSION_START: i32 = 1;
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
-    file: BufWriter<File>,
+    /// None for a process whose events another one writes.
+    file: Option<BufWriter<File>>,
 }
 
 impl EventWriter {
@@ -89,13 +90,18 @@ impl EventWriter {
                 Err(e) => return Err(Error::io("create", &path, e)),
             }
         };
-        let mut writer = Self { path, file };
+        let mut writer = Self { path, file: Some(file) };
         writer.event(0, What::FileVersion("brain.Event:2".into()))?;
         if let Some(step) = resumed_at {
             writer.event(step, What::SessionLog(SessionLog { status: SESSION_START }))?;
         }
         writer.flush()?;
         Ok(writer)
+    }
+
+    /// Writes nothing, where another process writes the events of the run.
+    pub fn silent() -> Self {
+        Self { path: PathBuf::new(), file: None }
     }
 
     /// The file's path.
@@ -128,14 +134,16 @@ impl EventWriter {
     /// # Errors
     /// A file that cannot be written.
     pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|e| Error::io("write", &self.path, e))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush().map_err(|e| Error::io("write", &self.path, e))
     }
 
     fn event(&mut self, step: u64, what: What) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let step = i64::try_from(step).unwrap_or(i64::MAX);
         let event = Event { wall_time: now().as_secs_f64(), step, what: Some(what) };
         let record = record(&event.encode_to_vec());
-        self.file.write_all(&record).map_err(|e| Error::io("write", &self.path, e))
+        file.write_all(&record).map_err(|e| Error::io("write", &self.path, e))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::data::neighbours::Points;
 use crate::data::sampler::{Pool, Rule, epoch_order};
 use crate::data::smote::Smote;
 use crate::data::{Dataset, one_sided};
+use crate::dist::part;
 use crate::error::{Error, Result};
 use crate::gpu::StepUniform;
 
@@ -19,6 +20,7 @@ pub(crate) struct Feed {
     pool: Pool,
     mixing: Mixing,
     images: usize,
+    ranks: usize,
     /// What one-sided selection keeps.
     kept: Vec<u32>,
     /// Images with the neighbours that they are drawn towards.
@@ -49,6 +51,7 @@ impl Feed {
             pool: Pool::new(&train.labels, classes),
             mixing: Mixing::new(&config.input, seed, config.train.epochs)?,
             images: train.labels.len(),
+            ranks: 1,
             kept,
             smote: None,
         };
@@ -64,6 +67,11 @@ impl Feed {
             )));
         }
         Ok(feed)
+    }
+
+    /// The feed of `ranks` processes, whose batches together are one.
+    pub fn of_ranks(self, ranks: usize) -> Self {
+        Feed { ranks, ..self }
     }
 
     /// Positions in an epoch: images, or their views.
@@ -102,9 +110,9 @@ impl Feed {
         }
     }
 
-    /// Positions in a batch of an epoch (its last may be smaller).
+    /// Positions in a batch of all ranks in an epoch (its last may be smaller).
     pub fn batch(&self, epoch: usize) -> usize {
-        let images = self.config.train.batch_size.min(self.images_of(epoch)).max(1);
+        let images = (self.config.train.batch_size * self.ranks).min(self.images_of(epoch)).max(1);
         images * parts::views(&self.config)
     }
 
@@ -151,7 +159,7 @@ impl Feed {
         let (mut order, others) = self.order(epoch);
         let views = parts::views(&self.config);
         if views > 1 {
-            order = in_views(&order, self.batch(epoch) / views, views);
+            order = in_views(&order, self.batch(epoch) / views, self.ranks, views);
         }
         set.set_order(&order);
         if self.smote.is_some() {
@@ -199,9 +207,13 @@ impl Feed {
     }
 }
 
-/// Each batch's images once a view, one view behind the other.
-fn in_views(order: &[u32], batch: usize, views: usize) -> Vec<u32> {
-    order.chunks(batch.max(1)).flat_map(|images| images.repeat(views)).collect()
+/// Each rank's images of each batch once a view, one view behind the other.
+fn in_views(order: &[u32], batch: usize, ranks: usize, views: usize) -> Vec<u32> {
+    let of_ranks = |images: &[u32]| -> Vec<u32> {
+        let parts = (0..ranks).map(|rank| part(images.len(), rank, ranks));
+        parts.flat_map(|own| images[own].repeat(views)).collect()
+    };
+    order.chunks(batch.max(1)).flat_map(of_ranks).collect()
 }
 
 #[cfg(test)]
@@ -210,6 +222,9 @@ mod tests {
 
     #[test]
     fn a_batch_holds_its_images_once_a_view() {
-        assert_eq!(in_views(&[7, 3, 9, 1, 5], 2, 3), [7, 3, 7, 3, 7, 3, 9, 1, 9, 1, 9, 1, 5, 5, 5]);
+        let order = [7, 3, 9, 1, 5];
+        assert_eq!(in_views(&order, 2, 1, 3), [7, 3, 7, 3, 7, 3, 9, 1, 9, 1, 9, 1, 5, 5, 5]);
+        // Two ranks: 7 | 3 9 and 1 | 5
+        assert_eq!(in_views(&order, 3, 2, 2), [7, 7, 3, 9, 3, 9, 1, 1, 5, 5]);
     }
 }

@@ -32,8 +32,9 @@ const OPTIMIZER_FILE: &str = "optimizer";
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// Held open: closing it gives the lock back.
-    _lock: File,
+    /// Held open: closing it gives the lock back. None where another process holds the folder, of the same run,
+    /// and this one writes nothing.
+    lock: Option<File>,
     /// Whether `last.safetensors` may become `previous.safetensors`; not if it is damaged.
     last_is_good: bool,
     /// Name of the optimizer file that belongs to the last good checkpoint.
@@ -133,7 +134,17 @@ impl RunDir {
         }
         let owner = std::process::id().to_string();
         lock.set_len(0).and_then(|()| lock.write_all(owner.as_bytes())).map_err(failed)?;
-        Ok(Self { path, _lock: lock, last_is_good: true, optimizer: None })
+        Ok(Self { path, lock: Some(lock), last_is_good: true, optimizer: None })
+    }
+
+    /// A folder that another process of the same run holds: nothing is written through this.
+    pub fn follow(path: &Path) -> Self {
+        RunDir { path: path.to_path_buf(), lock: None, last_is_good: true, optimizer: None }
+    }
+
+    /// Nothing is to be written.
+    fn follows(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// The folder.
@@ -173,6 +184,9 @@ impl RunDir {
     /// # Errors
     /// A file that cannot be written; what was there stays.
     pub fn save_last(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.follows() {
+            return Ok(());
+        }
         let (last, previous) = (self.last(), self.previous());
         let (mut network, state) = checkpoint.split(OPTIMIZER);
         let name = if state.tensors.is_empty() {
@@ -227,6 +241,9 @@ impl RunDir {
     /// # Errors
     /// A file that cannot be written; the old one stays.
     pub fn save_best(&self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.follows() {
+            return Ok(());
+        }
         checkpoint.save(&self.best())
     }
 
@@ -260,6 +277,9 @@ impl RunDir {
     /// # Errors
     /// A row that is no JSON; a file that cannot be written.
     pub fn append_metrics(&self, row: &impl Serialize) -> Result<()> {
+        if self.follows() {
+            return Ok(());
+        }
         let path = self.path.join(METRICS);
         let mut line =
             serde_json::to_string(row).map_err(|e| Error::Failure(format!("metrics: {e}")))?;
@@ -283,6 +303,9 @@ impl RunDir {
     /// # Errors
     /// Those of [`RunDir::metrics`], and a file that cannot be replaced.
     pub fn truncate_metrics(&self, epoch: Option<u64>) -> Result<()> {
+        if self.follows() {
+            return Ok(());
+        }
         let keep = |row: &Value| {
             row.get("epoch").and_then(Value::as_u64).is_some_and(|e| Some(e) <= epoch)
         };
@@ -495,6 +518,17 @@ mod tests {
         assert!(run.metrics().unwrap().is_empty());
         fs::write(&path, "{}\nnot json\n{}\n").unwrap();
         assert!(run.metrics().unwrap_err().to_string().contains("line 2"));
+    }
+
+    #[test]
+    fn a_follower_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = RunDir::follow(folder.path());
+        run.save_last(&checkpoint(1)).unwrap();
+        run.save_best(&checkpoint(1)).unwrap();
+        run.append_metrics(&json!({"epoch": 0})).unwrap();
+        run.truncate_metrics(None).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

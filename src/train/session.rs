@@ -7,6 +7,7 @@ use super::device_set::DeviceSet;
 use super::momentum::MomentumEncoder;
 use super::teacher::Teacher;
 use super::{parts, policy};
+use crate::dist::Group;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, StepUniform};
 use crate::graph::{Effect, Plan, Work, Workspace};
@@ -18,6 +19,7 @@ use crate::optim::{Sgd, SgdOptions};
 use crate::tensor::Tensor;
 use evenkeel_kernels::softmax_ce::argmax_store;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// What a plan is for: a set, a batch size, and training with or without augmentation or evaluation.
@@ -62,6 +64,10 @@ pub struct Session {
     pub teacher: Option<Teacher>,
     /// As what activations wait for the backward pass.
     pub activations: Activations,
+    /// Batch norms take the statistics of all ranks' batches together.
+    pub synced: bool,
+    /// This rank's share of a batch's loss, where there are several.
+    share: Option<Tensor>,
     workspace: Workspace,
     plans: HashMap<Key, Plan>,
     /// Do ReLU and residual sums in batch norm's pass.
@@ -117,6 +123,8 @@ impl Session {
             recompute: false,
             teacher: None,
             activations: Activations::F32,
+            synced: false,
+            share: None,
             workspace: Workspace::new(gpu),
             gpu: gpu.clone(),
             model,
@@ -149,8 +157,28 @@ impl Session {
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
         session.activations = config.train.activations;
+        session.synced = config.train.sync_bn;
         session.recompute = config.train.recompute;
         Ok(session)
+    }
+
+    /// Trains as one of `group`: gradients, and what else the recipe says, are exchanged with the other ranks.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn join(&mut self, group: &Rc<Group>) -> Result<()> {
+        if group.size() > 1 {
+            self.share = Some(Tensor::new(&self.gpu, &[1.0], [1])?);
+            self.workspace.group = Some(group.clone());
+        }
+        Ok(())
+    }
+
+    /// How much of the next batch's loss is this rank's.
+    pub fn set_share(&self, share: f32) {
+        if let Some(slice) = self.share.as_ref().and_then(Tensor::leaf) {
+            self.gpu.write(slice, &[share]);
+        }
     }
 
     /// What the recipe changes with the epoch: whether its weights hold, how far the run is.
@@ -205,6 +233,8 @@ impl Session {
             let mut scope = Scope::new(&self.params, Mode::Train);
             scope.fuse = self.fuse;
             scope.backbone = self.backbone;
+            scope.synced = self.synced;
+            scope.share.clone_from(&self.share);
             scope.recompute = self.recompute;
             let [x, labels] = self.images(set, n, augment, 0)?;
             let mut work = Work::new();
@@ -335,8 +365,24 @@ impl Session {
     /// # Errors
     /// What planning or the device reports.
     pub fn classify(&mut self, set: &DeviceSet, batch_size: usize) -> Result<Vec<u32>> {
-        self.note_classes(set, batch_size)?;
-        set.read_predictions(set.len())
+        self.classify_part(set, 0..set.len(), batch_size)
+    }
+
+    /// [`Session::classify`], of some of the positions of `set`'s order.
+    ///
+    /// # Errors
+    /// What planning or the device reports.
+    pub fn classify_part(
+        &mut self,
+        set: &DeviceSet,
+        part: Range<usize>,
+        batch_size: usize,
+    ) -> Result<Vec<u32>> {
+        if part.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.note_classes_of(set, part.clone(), batch_size)?;
+        Ok(set.read_predictions(part.end)?.split_off(part.start))
     }
 
     /// Has `set` note the predicted class of each of its images, which [`DeviceSet::predictions_async`] reads.
@@ -344,9 +390,18 @@ impl Session {
     /// # Errors
     /// What planning or the device reports.
     pub fn note_classes(&mut self, set: &DeviceSet, batch_size: usize) -> Result<()> {
+        self.note_classes_of(set, 0..set.len(), batch_size)
+    }
+
+    fn note_classes_of(
+        &mut self,
+        set: &DeviceSet,
+        part: Range<usize>,
+        batch_size: usize,
+    ) -> Result<()> {
         let gpu = self.gpu.clone();
-        for first in (0..set.len()).step_by(batch_size) {
-            let n = batch_size.min(set.len() - first);
+        for first in part.clone().step_by(batch_size) {
+            let n = batch_size.min(part.end - first);
             set.stage(first, n)?;
             let plan = self.eval_plan(set, n)?;
             plan.run(&StepUniform { first: first as u32, ..Default::default() })?;

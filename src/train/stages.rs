@@ -25,10 +25,13 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
     if first.is_none() && teacher.is_none() {
         return trainer::run(config, options);
     }
-    config.validate()?;
+    options.group.agree(config.validate())?;
     let out = match &options.out {
         Some(out) => out.clone(),
-        None => RunDir::new_folder(config)?,
+        None => {
+            let made = || RunDir::new_folder(config).map(|p| p.to_string_lossy().into_owned());
+            PathBuf::from(options.group.lead(made)?)
+        }
     };
     let mut config = config.clone();
     let there = |config: &Config, name: &str| {
@@ -128,11 +131,18 @@ pub fn first_stage(config: &Config) -> Result<Option<Config>> {
 /// As [`trainer::run`]; a folder that holds a run of another recipe.
 pub fn ensure(config: &Config, options: &Options) -> Result<()> {
     let Some(out) = &options.out else { return trainer::run(config, options).map(|_| ()) };
-    let resume = match state(config, out)? {
-        State::Finished => return Ok(()),
-        State::Begun => true,
-        State::New => false,
-    };
+    // One of several ranks looks, before another may have begun.
+    let resume = options.group.lead(|| {
+        Ok(match state(config, out)? {
+            State::Finished => "finished".into(),
+            State::Begun => "begun".into(),
+            State::New => String::new(),
+        })
+    })?;
+    if resume == "finished" {
+        return Ok(());
+    }
+    let resume = resume == "begun";
     trainer::run(config, &Options { resume, ..options.clone() }).map(|_| ())
 }
 

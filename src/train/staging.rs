@@ -29,6 +29,8 @@ pub(super) struct Staging {
 /// Images in an order of their own.
 struct Lane {
     order: Arc<Vec<u32>>,
+    /// The positions that this process takes, ascending, where others take the rest.
+    own: Option<Arc<Vec<usize>>>,
     view: View,
     stream: Option<Stream>,
 }
@@ -45,8 +47,9 @@ impl Staging {
     ) -> Self {
         let [_, h, w] = data.shape;
         let view = View::Centre(files.margin);
-        let lane =
-            |order: Vec<u32>| RefCell::new(Lane { order: Arc::new(order), view, stream: None });
+        let lane = |order: Vec<u32>| {
+            RefCell::new(Lane { order: Arc::new(order), own: None, view, stream: None })
+        };
         let mut lanes = vec![lane((0..data.len() as u32).collect())];
         lanes.extend(others.then(|| lane(Vec::new())));
         Staging {
@@ -82,6 +85,7 @@ impl Staging {
         if let Some(lane) = self.lanes.get(lane) {
             self.restart(&mut lane.borrow_mut(), |lane| {
                 lane.order = Arc::new(order);
+                lane.own = None;
                 lane.view = View::Centre(self.files.margin);
             });
         }
@@ -92,6 +96,13 @@ impl Staging {
         for (draw, lane) in self.lanes.iter().enumerate() {
             let view = View::Crop { seed, epoch, draw: draw as u64 };
             self.restart(&mut lane.borrow_mut(), |lane| lane.view = view);
+        }
+    }
+
+    /// Reads ahead only what is at these positions of the order, ascending: others are another process's.
+    pub fn keep_to(&self, positions: &Arc<Vec<usize>>) {
+        for lane in &self.lanes {
+            self.restart(&mut lane.borrow_mut(), |lane| lane.own = Some(positions.clone()));
         }
     }
 
@@ -120,17 +131,27 @@ impl Staging {
                 self.capacity
             )));
         }
-        if lane.stream.as_ref().is_none_or(|stream| stream.position() != first) {
+        // Where it stands among those that are read.
+        let from = match &lane.own {
+            Some(own) => own.binary_search(&first).unwrap_or_else(|next| next),
+            None => first,
+        };
+        if lane.stream.as_ref().is_none_or(|stream| stream.position() != from) {
             let how = How {
                 size: self.size,
                 view: lane.view,
                 batch: n,
-                from: first,
+                from,
                 ahead: 2 * n,
                 threads: std::thread::available_parallelism().map_or(1, usize::from),
                 skip_bad: false,
             };
-            let stream = Stream::start(self.files.places.clone(), lane.order.clone(), how)?;
+            let order = match &lane.own {
+                Some(own) => Arc::new(own.iter().map(|p| lane.order[*p]).collect()),
+                None => lane.order.clone(),
+            };
+            let places = self.files.places.clone();
+            let stream = Stream::start_part(places, order, lane.own.clone(), how)?;
             self.restart(&mut lane, |lane| lane.stream = Some(stream));
         }
         let Some(stream) = &mut lane.stream else { return Ok(None) };

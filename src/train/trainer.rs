@@ -21,6 +21,7 @@ use super::teacher::{META as TEACHER, Teacher};
 use super::throughput::Throughput;
 use super::{parts, trace};
 use crate::data::{self, Splits};
+use crate::dist::Group;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
 use crate::nn::is_head_weight;
@@ -34,6 +35,7 @@ use std::time::Instant;
 
 mod begin;
 mod finish;
+mod ranks;
 mod replay;
 
 /// How a run is started and shown.
@@ -53,6 +55,8 @@ pub struct Options {
     pub lose_device_at: Option<u32>,
     /// Set by Ctrl-C: save and stop.
     pub stop: Arc<AtomicBool>,
+    /// The processes that train together, of which rank 0 writes and tells.
+    pub group: Rc<Group>,
 }
 
 /// What a finished run tells.
@@ -75,17 +79,19 @@ const KEPT: usize = 2000;
 /// # Errors
 /// A wrong recipe, data or device; a loss that is not finite; Ctrl-C (after saving).
 pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
-    config.validate()?;
-    let splits = data::load(&config.data)?;
-    let gpu = Gpu::open(config.train.device.as_deref())?;
-    let run = match (&options.out, options.resume) {
-        (Some(out), true) => RunDir::resume(out)?,
-        (None, true) => return Err(Error::usage("--resume needs --out DIR, the run to continue")),
-        (out, false) => RunDir::create(out.as_deref(), config)?,
-    };
+    let group = &options.group;
+    let (splits, gpu) = group.agree(config.validate().and_then(|()| {
+        let splits = data::load(&config.data)?;
+        Ok((splits, Gpu::open_for(config.train.device.as_deref(), group.local_rank())?))
+    }))?;
+    let run = ranks::folder(config, options)?;
     let path = run.path().to_path_buf();
     let begun = Trainer::new(config, options, splits, gpu, run).and_then(|mut trainer| {
         trainer.start()?;
+        Ok(trainer)
+    });
+    let begun = group.agree(begun).and_then(|mut trainer| {
+        trainer.share_beginning()?;
         trainer.find_neighbours()?;
         trainer.fill_memory()?;
         Ok(trainer)
@@ -94,6 +100,7 @@ pub fn run(config: &Config, options: &Options) -> Result<Outcome> {
         Ok(trainer) => trainer.epochs().map_err(|e| resumable(e, &path)),
         Err(e) => {
             if !options.resume
+                && group.leads()
                 && let Ok(run) = RunDir::resume(&path)
             {
                 run.abandon();
@@ -121,6 +128,9 @@ struct Trainer<'a> {
     events: EventWriter,
     watch: Watch,
     feed: Feed,
+    group: Rc<Group>,
+    /// What tells the ranks' shares of the epoch's batches, where there are several.
+    shares: Option<ranks::Shares>,
 }
 
 impl<'a> Trainer<'a> {
@@ -137,8 +147,10 @@ impl<'a> Trainer<'a> {
             let attention = config.teacher.attention > 0.0;
             session.teacher = Some(Teacher::load(&gpu, from, &about, attention)?);
         }
+        let group = options.group.clone();
+        session.join(&group)?;
         let epochs = config.train.epochs;
-        let feed = Feed::new(config, &splits.train)?;
+        let feed = Feed::new(config, &splits.train)?.of_ranks(group.size());
         let train = DeviceSet::with_room(&gpu, &splits.train, feed.room())?;
         let test = DeviceSet::for_batches(&gpu, &splits.test, config.train.batch_size)?;
         let all: usize = (0..epochs).map(|e| feed.steps(e)).sum();
@@ -146,11 +158,14 @@ impl<'a> Trainer<'a> {
         let display = if options.json && config.train.log_steps.is_some() {
             Display::detect(true, None)
         } else {
-            Display::detect(options.quiet, config.train.log_steps)
+            Display::detect(options.quiet || !group.leads(), config.train.log_steps)
         };
-        let events = EventWriter::create(run.path(), None)?;
+        let events = match group.leads() {
+            true => EventWriter::create(run.path(), None)?,
+            false => EventWriter::silent(),
+        };
         let watch = Watch::new(run.path(), options.resume);
-        Ok(Trainer {
+        let trainer = Trainer {
             config,
             options,
             run,
@@ -168,7 +183,11 @@ impl<'a> Trainer<'a> {
             feed,
             splits,
             gpu,
-        })
+            group,
+            shares: None,
+        };
+        trainer.fit_for_ranks()?;
+        Ok(trainer)
     }
 
     /// Parameters from `--init`, or everything from the run's last checkpoint.
@@ -179,6 +198,9 @@ impl<'a> Trainer<'a> {
             let (_, shape, weight) =
                 weight.ok_or_else(|| Error::data(init, "holds no classifier's weight"))?;
             self.session.sgd.row_limit = Some(parts::row_limit(t, &weight, shape[0]));
+        }
+        if !self.group.leads() {
+            return if self.options.resume { Ok(()) } else { self.first_plan() };
         }
         for skipped in &self.splits.skipped {
             self.progress.message(&format!("left out {skipped}"));
@@ -201,6 +223,7 @@ impl<'a> Trainer<'a> {
             self.progress.warn(&format!("{why}; continuing from {used}"));
         }
         let file = &latest.checkpoint;
+        self.same_ranks(Self::ranks_of(file), &latest.path)?;
         self.fingerprint.check(file.meta.get("data"), &latest.path)?;
         if let Some(teacher) = &self.session.teacher {
             teacher.check(file.meta.get(TEACHER), &latest.path)?;
@@ -227,28 +250,34 @@ impl<'a> Trainer<'a> {
     /// at once.
     fn first_plan(&mut self) -> Result<()> {
         let augment = self.config.input.augment != Augment::None;
-        let n = self.feed.batch(0);
+        let n = self.own(0, self.feed.batch(0)).len();
         self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 
     fn epochs(mut self) -> Result<Outcome> {
         let began = Instant::now();
-        self.progress.message(&format!("training on {}", self.gpu.describe()));
+        let ranks = ranks::described(&self.group);
+        self.progress.message(&format!("training on {}{ranks}", self.gpu.describe()));
         let epochs = self.config.train.epochs;
         let mut stopped = false;
         while self.at.epoch < epochs && !stopped {
             stopped = self.epoch()?;
         }
         self.progress.finish();
-        self.done(began.elapsed().as_secs_f64(), stopped)
+        let group = self.group.clone();
+        // The others wait for what rank 0 does at the end, which a second stage begins with.
+        group.agree(self.done(began.elapsed().as_secs_f64(), stopped))
     }
 
     /// One epoch, or what is left of it; true when `--max-steps` ended the run within it.
     fn epoch(&mut self) -> Result<bool> {
         let mut throughput = Throughput::begin(&self.train);
         let (config, epoch) = (self.config, self.at.epoch);
+        self.group.take_spent();
         let order = self.feed.begin(epoch, &self.train);
         self.session.begin_epoch(config, epoch);
+        self.shares = self.shares(epoch, &order);
+        self.keep_to_own(epoch);
         let lr = schedule::lr(&config.schedule, config.optim.lr, epoch, config.train.epochs);
         let augment = config.input.augment != Augment::None;
         let (take, end) = (self.feed.step_len(epoch), self.feed.end(epoch));
@@ -259,36 +288,39 @@ impl<'a> Trainer<'a> {
                 self.pause(lr, &order, noted)?;
                 return Ok(true);
             }
-            if self.options.stop.load(Ordering::Relaxed) {
+            if self.group.any(self.options.stop.load(Ordering::Relaxed))? {
                 self.pause(lr, &order, noted)?;
                 self.progress.finish();
-                return Err(Error::Interrupted(format!(
+                return Err(self.group.told_by_lead(Error::Interrupted(format!(
                     "stopped after step {}; continue with: evenkeel train --resume --out {}",
                     self.at.step,
                     self.run.path().display()
-                )));
+                ))));
             }
             if self.options.lose_device_at == Some(self.at.step) {
                 self.gpu.lose();
             }
             let now = take.min(end - self.at.seen);
             let batches = self.feed.batches(lr, epoch, self.at.step, (self.at.seen, now));
+            let (batches, shares) = self.own_batches(batches);
             for (i, (n, uniform)) in batches.iter().enumerate() {
                 if let Err(e) = self.train.stage(uniform.first as usize, *n) {
-                    // Within a step, statistics have followed some of its batches already.
-                    if i == 0 {
+                    // Within a step, statistics have followed some of its batches already; and the other
+                    // ranks go on.
+                    if i == 0 && self.group.size() == 1 {
                         self.pause(lr, &order, noted)?;
                     }
                     self.progress.finish();
                     return Err(e);
                 }
+                self.session.set_share(shares[i]);
                 let update = i + 1 == batches.len();
                 self.session.batch_plan(&self.train, *n, augment, update)?.run(uniform)?;
                 throughput.waiting(|| self.gpu.throttle())?;
             }
             self.at.step += 1;
             self.at.tracked += batches.len() as i64 - 1;
-            if self.at.seen == 0 {
+            if self.at.seen == 0 && self.group.leads() {
                 let (Session { model, params, .. }, step) = (&self.session, self.at.step);
                 self.watch.after_first_step(model, step, || params.export_trained())?;
             }
@@ -326,7 +358,8 @@ impl<'a> Trainer<'a> {
             self.progress.finish();
             let traced =
                 if self.options.trace_nan { self.trace(&alarm, lr)? } else { trace::ASK.into() };
-            return Err(trace::not_finite(&alarm, &traced, &self.run.last()));
+            let error = trace::not_finite(&alarm, &traced, &self.run.last());
+            return Err(self.group.told_by_lead(error));
         }
         let losses = self.session.sgd.losses(&self.gpu, self.looked, self.at.step)?;
         let norms = self.session.sgd.norms(&self.gpu, self.looked, self.at.step)?;
@@ -362,19 +395,23 @@ impl<'a> Trainer<'a> {
     fn count_correct(&mut self, order: &[u32], from: usize) -> Result<()> {
         let predicted = self.train.read_predictions(self.at.seen)?;
         let labels = &self.splits.train.labels;
-        self.at.correct +=
-            (from..self.at.seen).filter(|p| predicted[*p] == labels[order[*p] as usize]).count();
+        let (batch, seen) = (self.feed.batch(self.at.epoch), self.at.seen);
+        let own = (from..seen).step_by(batch).flat_map(|at| self.own(at, batch.min(seen - at)));
+        let right = own.filter(|p| predicted[*p] == labels[order[*p] as usize]).count();
+        self.at.correct += self.group.total(right)?;
         Ok(())
     }
 
     fn end_epoch(&mut self, lr: f64, seen: usize, throughput: &Throughput) -> Result<()> {
         let epoch = self.at.epoch;
+        let exchanged = self.group.take_spent().as_secs_f64();
         let last = epoch + 1 == self.config.train.epochs;
         let loss = self.at.loss_sum / seen as f64;
         let accuracy = self.at.correct as f64 / seen as f64;
-        if last {
+        if last && self.group.leads() {
             self.edit()?;
         }
+        self.share_state()?;
         let evaluate = last || (epoch + 1).is_multiple_of(self.config.train.eval_every);
         let confusion = if evaluate { Some(self.evaluate()?) } else { None };
         let summary = confusion.as_ref().map(|c| c.summary(&self.about.counts)).transpose()?;
@@ -389,7 +426,13 @@ impl<'a> Trainer<'a> {
         row["device"] = self.gpu.describe().into();
         row["seconds"] = throughput.elapsed().into();
         row["confusion"] = json!(confusion.map(|c| c.mistakes(KEPT)));
-        row["inside"] = json!(self.inside()?);
+        if self.group.leads() {
+            row["inside"] = json!(self.inside()?);
+        }
+        if self.group.size() > 1 {
+            row["ranks"] = self.group.size().into();
+            row["exchange_seconds"] = exchanged.into();
+        }
         self.run.append_metrics(&row)?;
         let step = u64::from(self.at.step);
         let mut scalars = vec![
@@ -419,7 +462,7 @@ impl<'a> Trainer<'a> {
         self.summary = summary;
         self.at =
             Position { epoch: epoch + 1, seen: 0, loss_sum: 0.0, correct: 0, ..self.at.clone() };
-        if best {
+        if best && self.group.leads() {
             self.run.save_best(&self.checkpoint(false)?)?;
         }
         self.save()
@@ -431,7 +474,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn evaluate(&mut self) -> Result<Confusion> {
-        let predicted = self.session.classify(&self.test, self.config.train.batch_size)?;
+        let predicted = self.classify_test()?;
         let mut confusion = Confusion::new(self.about.classes.len());
         for (p, truth) in predicted.iter().zip(&self.splits.test.labels) {
             confusion.add(*truth as usize, *p as usize)?;
@@ -440,6 +483,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
+        if !self.group.leads() {
+            return Ok(());
+        }
         let checkpoint = self.checkpoint(true)?;
         self.run.save_last(&checkpoint)
     }
@@ -463,6 +509,7 @@ impl<'a> Trainer<'a> {
         file.meta.insert("about".into(), text(&self.about)?);
         file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
+        self.note_ranks(&mut file);
         if let Some(teacher) = &self.session.teacher {
             file.meta.insert(TEACHER.into(), teacher.fingerprint.clone());
         }
@@ -470,14 +517,14 @@ impl<'a> Trainer<'a> {
     }
 
     fn emit(&self, object: &Value) {
-        if self.options.json {
+        if self.options.json && self.group.leads() {
             say(format_args!("{object}"));
         }
     }
 
     fn done(mut self, seconds: f64, stopped: bool) -> Result<Outcome> {
         let mut fitted = None;
-        if self.at.epoch == self.config.train.epochs {
+        if self.at.epoch == self.config.train.epochs && self.group.leads() {
             self.measure_features()?;
             fitted = Some(self.finish()?);
         }
@@ -489,7 +536,7 @@ impl<'a> Trainer<'a> {
             "gpu_bytes_peak": peak, "test": &self.summary, "stopped_by_max_steps": stopped,
             "calibration": calibration,
         }));
-        if !self.options.json {
+        if !self.options.json && self.group.leads() {
             if let Some(s) = &self.summary {
                 say(format_args!("\n{}", s.table(&self.about.classes, &self.about.counts)));
             } else {

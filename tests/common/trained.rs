@@ -15,6 +15,7 @@ pub fn options(out: &Path, resume: bool) -> Options {
         trace_nan: false,
         lose_device_at: None,
         stop: Default::default(),
+        group: Default::default(),
     }
 }
 

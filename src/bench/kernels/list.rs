@@ -260,7 +260,8 @@ fn batch_norm(shape: [usize; 4], normalized: bool) -> Bench {
             } else {
                 Affine::Plain { weight: &gamma, bias: &beta }
             };
-            let norm = Normalization { affine, eps: 1e-5, residual: None, relu: false };
+            let norm =
+                Normalization { affine, eps: 1e-5, residual: None, relu: false, synced: false };
             let made = ops::batch_norm_train(&x, &norm)?;
             let mut work = Work::new();
             work.keep(&made.y).keep(&made.mean).keep(&made.variance);

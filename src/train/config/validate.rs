@@ -2,7 +2,7 @@
 
 use super::{
     Augment, Branches, ClassWeights, Combine, Config, Distill, FrozenNorms, Head, KEYS, MixKind,
-    NbnLayers, PolicyKind, Post, Sampler, StartHead, Trained,
+    NbnLayers, Norm, PolicyKind, Post, Sampler, StartHead, Trained,
 };
 use crate::data::Streaming;
 use crate::data::sampler::Shuffle;
@@ -83,6 +83,11 @@ impl Config {
         if self.model.head == Head::Lr && self.train.batch_size < 2 {
             return wrong(
                 "head lr normalises over the batch: batch_size must be at least 2".into(),
+            );
+        }
+        if self.train.sync_bn && self.model.norm == Norm::TransNorm {
+            return wrong(
+                "sync_bn is about bn and nbn: a transferable norm's domains are parts of each rank's batch".into(),
             );
         }
         match &self.train.init {

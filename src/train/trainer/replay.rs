@@ -12,16 +12,24 @@ impl Trainer<'_> {
         let first = (self.at.seen.div_ceil(take) - since) * take;
         let n = take.min(self.at.seen - first);
         let augment = self.config.input.augment != Augment::None;
-        let (mut steps, mut culprit) = (Vec::new(), None);
-        for (n, uniform) in self.feed.batches(lr, self.at.epoch, alarm.step, (first, n)) {
-            self.train.stage(uniform.first as usize, n)?;
-            let plan = self.session.train_plan(&self.train, n, augment)?;
-            culprit = plan.trace(&uniform)?;
-            steps = plan.steps().to_vec();
-            if culprit.is_some() {
+        let batches = self.feed.batches(lr, self.at.epoch, alarm.step, (first, n));
+        let (batches, shares) = self.own_batches(batches);
+        let mut found = None;
+        for (i, (n, uniform)) in batches.iter().enumerate() {
+            self.train.stage(uniform.first as usize, *n)?;
+            self.session.set_share(shares[i]);
+            let plan = self.session.train_plan(&self.train, *n, augment)?;
+            let culprit = plan.trace(uniform)?;
+            let steps = plan.steps().to_vec();
+            let told = trace::explain(&steps, culprit.as_ref(), &self.session.params);
+            let at = culprit.map_or(usize::MAX, |c| i * steps.len() + c.at);
+            found = Some(found.filter(|(before, _)| *before < at).unwrap_or((at, told)));
+            // Ranks exchange in what follows: none may end before the others.
+            if at < usize::MAX && self.group.size() == 1 {
                 break;
             }
         }
-        Ok(trace::explain(&steps, culprit.as_ref(), &self.session.params))
+        let (at, told) = found.unwrap_or((usize::MAX, String::new()));
+        self.first_traced(at, told)
     }
 }
