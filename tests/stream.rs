@@ -220,6 +220,51 @@ fn memory_does_not_grow_with_the_set() {
     assert!(large - small <= 315 * 3 * 4 + 1024, "{small} {large}");
 }
 
+#[test]
+fn a_set_is_streamed_by_itself_above_two_gibibytes() {
+    let photos = photos([2, 2, 2]);
+    let images = ["ant", "bee", "cow"].map(|class| format!("{class}/000.png"));
+    let list = |count: usize| -> String {
+        (0..count).map(|i| format!("{} {}\n", images[i % 3], i % 3)).collect()
+    };
+    let files = |train: usize, size: usize| {
+        std::fs::write(photos.path().join("train.txt"), list(train)).expect("a list");
+        std::fs::write(photos.path().join("test.txt"), list(3)).expect("a list");
+        let spec = evenkeel::data::DataSpec {
+            dataset: "list".into(),
+            data: Some(photos.path().into()),
+            imbalance: 1.0,
+            image_size: Some(size),
+            ..Default::default()
+        };
+        let splits = evenkeel::data::load(&spec).expect("a set");
+        assert_eq!(splits.train.len(), train);
+        splits.train.files.is_some() && splits.test.files.is_some()
+    };
+    assert!(!files(60, 32));
+    // 2730 images of 3 × 512 × 512 bytes are a little less than 2 GiB, with three of the test set a little more.
+    assert!(files(2730, 512));
+}
+
+#[test]
+fn the_centre_is_cut_out_of_a_larger_image() {
+    let dir = folder();
+    let path = dir.path().join("framed.png");
+    let framed = RgbImage::from_fn(64, 64, |x, y| {
+        let inside = (20..44).contains(&x) && (20..44).contains(&y);
+        if inside { Rgb([200, 0, 0]) } else { Rgb([0, 0, 200]) }
+    });
+    framed.save(&path).expect("a PNG file");
+    let red = |margin: f64| {
+        let found =
+            evenkeel::data::load_images(std::slice::from_ref(&path), [16, 16], margin, false);
+        let pixels = found.expect("an image").pixels;
+        pixels[..256].iter().filter(|v| **v > 100).count()
+    };
+    // 24 of 64 pixels a side, of 32 with twice the size, of 16 with four times.
+    assert_eq!([red(1.0), red(2.0), red(4.0)], [36, 144, 256]);
+}
+
 fn run_on(place: &Path, stream: &str, more: &[&str]) -> Ran {
     let out = folder();
     let run = out.path().join("run");

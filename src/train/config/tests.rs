@@ -44,6 +44,7 @@ fn full() -> Config {
         train_per_class: Some(500),
         test_per_class: Some(100),
         image_size: Some(32),
+        resize_size: Some(128),
         ..config.data
     };
     config.input.shuffle = Shuffle::None;
