@@ -2,7 +2,7 @@
 //! what a segment of the forward pass made not from where it was left, but computed again just before, so
 //! that a plan can give its memory away in between.
 //!
-//! What is read outside its segment stays, and what is small (batch statistics). The rest is recorded once
+//! What is read outside its segment stays, what is small (batch statistics), and what comes from other ranks. The rest is recorded once
 //! more at its first use by backward: the same ops on the same values, hence the same bits. Later nodes have
 //! larger ids, so a plan runs them where they were recorded.
 
@@ -37,8 +37,9 @@ impl<'a> Recompute<'a> {
             kept.extend(reads.map(Tensor::id));
             if own.is_some() {
                 let largest = node.outputs.iter().map(|(shape, _)| shape.len()).max().unwrap_or(0);
-                let small = |i: &usize| node.outputs[*i].0.len() * SMALL <= largest;
-                let outputs = (0..node.outputs.len()).filter(small);
+                let stays =
+                    |i: &usize| node.op.exchanges() || node.outputs[*i].0.len() * SMALL <= largest;
+                let outputs = (0..node.outputs.len()).filter(stays);
                 kept.extend(outputs.map(|output| ValueId { node: *id, output }));
             }
         }

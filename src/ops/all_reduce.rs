@@ -26,6 +26,10 @@ impl Op for AllReduce {
         program
     }
 
+    fn exchanges(&self) -> bool {
+        true
+    }
+
     fn backward(&self, _: &Node, gradients: &Gradients) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![gradients.first().map(all_reduce)])
     }

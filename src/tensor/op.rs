@@ -35,6 +35,11 @@ pub trait Op: Debug {
         false
     }
 
+    /// The output is made with other ranks: computed again, it would be asked of them again.
+    fn exchanges(&self) -> bool {
+        false
+    }
+
     /// The value of every element, for a constant.
     fn constant(&self) -> Option<f32> {
         None
