@@ -123,7 +123,10 @@ fn losses(run: &Path) -> Vec<f32> {
     found
 }
 
-fn tensors(run: &Path) -> Vec<(String, Vec<f32>)> {
+/// A checkpoint's floats, by name.
+type Tensors = Vec<(String, Vec<f32>)>;
+
+fn tensors(run: &Path) -> Tensors {
     let file = Checkpoint::load(&stages::last_checkpoint(run)).expect("a checkpoint");
     let one = |(name, _, data): (String, Vec<usize>, TensorData)| match data {
         TensorData::F32(values) => Some((name, values)),
@@ -133,7 +136,7 @@ fn tensors(run: &Path) -> Vec<(String, Vec<f32>)> {
 }
 
 /// The losses and last parameters of one rank of batch 32, and of two of 16.
-fn one_and_two(norm: &str, more: &Overrides) -> [(Vec<f32>, Vec<(String, Vec<f32>)>); 2] {
+fn one_and_two(norm: &str, more: &Overrides) -> [(Vec<f32>, Tensors); 2] {
     [(1, 32), (2, 16)].map(|(n, batch)| {
         let folder = tempfile::tempdir().expect("a folder");
         trained(n, &recipe(norm, batch, more), folder.path(), false);

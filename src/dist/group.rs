@@ -84,11 +84,11 @@ impl Group {
                 own.resize(each * size, 0.0);
                 let mut parts = vec![0.0f32; each * size];
                 t.all_to_all(bytemuck::cast_slice(&own), bytemuck::cast_slice_mut(&mut parts))?;
-                let add = |i: usize| {
-                    let terms = parts[i..].iter().step_by(each.max(1));
-                    terms.map(|v| f64::from(*v)).sum::<f64>() as f32
-                };
-                let sums: Vec<f32> = (0..each).map(add).collect();
+                let mut sums = vec![0.0f64; each];
+                for part in parts.chunks(each.max(1)) {
+                    sums.iter_mut().zip(part).for_each(|(sum, term)| *sum += f64::from(*term));
+                }
+                let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
                 t.all_gather(bytemuck::cast_slice(&sums), bytemuck::cast_slice_mut(&mut own))?;
                 data.copy_from_slice(&own[..data.len()]);
                 Ok(())

@@ -5,7 +5,7 @@ use crate::gpu::Slice;
 use crate::nn::{Params, Slot};
 use std::rc::Rc;
 
-/// Words of gradients that travel together (4 MiB): docs/distributed.md tells how it was measured.
+/// Words of gradients that travel together (4 MiB); docs/distributed.md has a model of what that costs.
 pub(super) const WORDS: usize = 1 << 20;
 
 /// The gradients of `slots` (in the order they lie in memory) in stretches of at most `most` words (or one
