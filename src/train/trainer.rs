@@ -37,6 +37,7 @@ mod begin;
 mod finish;
 mod ranks;
 mod replay;
+mod saved;
 
 /// How a run is started and shown.
 #[derive(Clone)]
@@ -482,84 +483,10 @@ impl<'a> Trainer<'a> {
         Ok(confusion)
     }
 
-    fn save(&mut self) -> Result<()> {
-        if !self.group.leads() {
-            return Ok(());
-        }
-        let checkpoint = self.checkpoint(true)?;
-        self.run.save_last(&checkpoint)
-    }
-
-    fn checkpoint(&self, optimizer: bool) -> Result<Checkpoint> {
-        let mut file = Checkpoint::default();
-        for (name, shape, data) in self.session.params.export(optimizer)? {
-            if let Some(layer) = name.strip_suffix("running_var") {
-                let count = self.at.tracked + i64::from(self.at.step);
-                let name = format!("{layer}num_batches_tracked");
-                file.push(name, &[], TensorData::I64(vec![count]));
-            }
-            file.push(name, &shape, TensorData::F32(data));
-        }
-        if let Some(encoder) = self.session.encoder.as_ref().filter(|_| optimizer) {
-            for (name, shape, data) in encoder.export()? {
-                file.push(name, &shape, TensorData::F32(data));
-            }
-        }
-        file.meta.insert("config".into(), self.config.to_toml()?);
-        file.meta.insert("about".into(), text(&self.about)?);
-        file.meta.insert("data".into(), text(&self.fingerprint)?);
-        file.meta.insert("position".into(), text(&self.at)?);
-        self.note_ranks(&mut file);
-        if let Some(teacher) = &self.session.teacher {
-            file.meta.insert(TEACHER.into(), teacher.fingerprint.clone());
-        }
-        Ok(file)
-    }
-
     fn emit(&self, object: &Value) {
         if self.options.json && self.group.leads() {
             say(format_args!("{object}"));
         }
-    }
-
-    fn done(mut self, seconds: f64, stopped: bool) -> Result<Outcome> {
-        let mut fitted = None;
-        if self.at.epoch == self.config.train.epochs && self.group.leads() {
-            self.measure_features()?;
-            fitted = Some(self.finish()?);
-        }
-        let calibration = fitted.as_ref().and_then(|f| f.as_ref().ok());
-        let (_, peak) = self.gpu.memory();
-        let out = self.run.path().to_path_buf();
-        self.emit(&json!({
-            "event": "done", "out": &out, "step": self.at.step, "seconds": seconds,
-            "gpu_bytes_peak": peak, "test": &self.summary, "stopped_by_max_steps": stopped,
-            "calibration": calibration,
-        }));
-        if !self.options.json && self.group.leads() {
-            if let Some(s) = &self.summary {
-                say(format_args!("\n{}", s.table(&self.about.classes, &self.about.counts)));
-            } else {
-                say(format_args!(
-                    "stopped after {} steps (--max-steps), before an evaluation; run `evenkeel eval {}`",
-                    self.at.step,
-                    self.run.last().display()
-                ));
-            }
-            match &fitted {
-                Some(Ok(calibration)) => say(format_args!("{}", calibration.line())),
-                Some(Err(why)) => say(format_args!("probabilities are not calibrated: {why}")),
-                None => {}
-            }
-            say(format_args!(
-                "{} steps in {seconds:.1} s, peak GPU memory {}; run folder: {}",
-                self.at.step,
-                mib(peak),
-                out.display()
-            ));
-        }
-        let names = self.about.classes.into_iter();
-        Ok(Outcome { out, summary: self.summary, classes: names.zip(self.about.counts).collect() })
     }
 }
 

@@ -16,6 +16,46 @@ use crate::train::atomic::write_atomic;
 pub(super) type Fitted = std::result::Result<Calibration, String>;
 
 impl Trainer<'_> {
+    pub(super) fn done(mut self, seconds: f64, stopped: bool) -> Result<Outcome> {
+        let mut fitted = None;
+        if self.at.epoch == self.config.train.epochs && self.group.leads() {
+            self.measure_features()?;
+            fitted = Some(self.finish()?);
+        }
+        let calibration = fitted.as_ref().and_then(|f| f.as_ref().ok());
+        let (_, peak) = self.gpu.memory();
+        let out = self.run.path().to_path_buf();
+        self.emit(&json!({
+            "event": "done", "out": &out, "step": self.at.step, "seconds": seconds,
+            "gpu_bytes_peak": peak, "test": &self.summary, "stopped_by_max_steps": stopped,
+            "calibration": calibration,
+        }));
+        if !self.options.json && self.group.leads() {
+            if let Some(s) = &self.summary {
+                say(format_args!("\n{}", s.table(&self.about.classes, &self.about.counts)));
+            } else {
+                say(format_args!(
+                    "stopped after {} steps (--max-steps), before an evaluation; run `evenkeel eval {}`",
+                    self.at.step,
+                    self.run.last().display()
+                ));
+            }
+            match &fitted {
+                Some(Ok(calibration)) => say(format_args!("{}", calibration.line())),
+                Some(Err(why)) => say(format_args!("probabilities are not calibrated: {why}")),
+                None => {}
+            }
+            say(format_args!(
+                "{} steps in {seconds:.1} s, peak GPU memory {}; run folder: {}",
+                self.at.step,
+                mib(peak),
+                out.display()
+            ));
+        }
+        let names = self.about.classes.into_iter();
+        Ok(Outcome { out, summary: self.summary, classes: names.zip(self.about.counts).collect() })
+    }
+
     /// What the recipe does to the classifier or the statistics after training.
     pub(super) fn edit(&mut self) -> Result<()> {
         let set = (&self.train, self.splits.train.labels.as_slice());
