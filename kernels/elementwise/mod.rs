@@ -93,7 +93,7 @@ pub fn halve(len: u32, caps: &Caps) -> Program {
     eights(source!("elementwise/halve.wgsl"), len, "x", [4, 2], caps)
 }
 
-/// x = the floats of halves h. In: h [len / 2] (u32). Out: x [len].
+/// x = the floats of halves h. In: h [len / 2] (u32). Out: x \[len\].
 pub fn restore(len: u32, caps: &Caps) -> Program {
     eights(source!("elementwise/restore.wgsl"), len, "h", [2, 4], caps)
 }

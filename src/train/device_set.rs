@@ -1,6 +1,6 @@
 //! A data set on the device: images as packed bytes in buffers no larger than a binding, labels, and
 //! the order in which an epoch visits them. Of a streamed set the device holds a few batches at a time
-//! ([`staging`](super::staging)).
+//! (`staging`).
 
 use super::staging::Staging;
 use crate::data::Dataset;
