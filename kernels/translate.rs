@@ -45,7 +45,8 @@ impl Compiled {
         let uses = self.info.get_entry_point(at);
         let globals = self.module.global_variables.iter();
         let used = globals.filter(|(handle, _)| !uses[*handle].is_empty());
-        let mut found: Vec<u32> = used.filter_map(|(_, v)| Some(v.binding?.binding)).collect();
+        let of_group = |v: &naga::GlobalVariable| v.binding.filter(|b| b.group == 0);
+        let mut found: Vec<u32> = used.filter_map(|(_, v)| Some(of_group(v)?.binding)).collect();
         found.sort_unstable();
         found
     }
@@ -67,19 +68,30 @@ impl Compiled {
             .map_err(|e| refused(entry, "SPIR-V", &e))
     }
 
-    /// Metal Shading Language of one entry point: binding i is buffer i, or texture i.
+    /// What the kernel is given: its bindings, and in pieces the place of the piece.
+    fn resources(&self) -> Vec<(ResourceBinding, Access)> {
+        let own = self.bindings.iter();
+        let mut all: Vec<_> =
+            own.map(|b| (ResourceBinding { group: 0, binding: b.index }, b.access)).collect();
+        let globals = self.module.global_variables.iter();
+        let beyond = globals.filter_map(|(_, v)| v.binding.filter(|b| b.group > 0));
+        all.extend(beyond.map(|binding| (binding, Access::Uniform)));
+        all
+    }
+
+    /// Metal Shading Language of one entry point: the i-th binding is buffer i, or texture i.
     ///
     /// # Errors
     /// What naga's writer refuses.
     pub fn msl(&self, entry: &str) -> Result<String, ShaderError> {
-        let resources = self.bindings.iter().map(|b| {
+        let resources = (0..).zip(self.resources()).map(|(i, (binding, access))| {
             let target = msl::BindTarget {
-                buffer: (b.access != Access::Texels).then_some(b.index as u8),
-                texture: (b.access == Access::Texels).then_some(b.index as u8),
-                mutable: b.access == Access::ReadWrite,
+                buffer: (access != Access::Texels).then_some(i),
+                texture: (access == Access::Texels).then_some(i),
+                mutable: access == Access::ReadWrite,
                 ..Default::default()
             };
-            (ResourceBinding { group: 0, binding: b.index }, target)
+            (binding, target)
         });
         let resources = msl::EntryPointResources {
             resources: resources.collect(),
@@ -98,9 +110,10 @@ impl Compiled {
             entry_point: Some((ShaderStage::Compute, entry.to_string())),
             ..Default::default()
         };
-        msl::write_string(&self.module, &self.info, &options, &pipeline)
-            .map(|(text, _)| text)
-            .map_err(|e| refused(entry, "MSL", &e))
+        let (text, written) = msl::write_string(&self.module, &self.info, &options, &pipeline)
+            .map_err(|e| refused(entry, "MSL", &e))?;
+        all_written(written.entry_point_names).map_err(|e| refused(entry, "MSL", &e))?;
+        Ok(text)
     }
 
     /// HLSL of one entry point; registers are counted for constants, inputs and outputs apart.
@@ -114,13 +127,13 @@ impl Compiled {
             next[kind] += 1;
             hlsl::BindTarget { register, ..Default::default() }
         };
-        let bindings = self.bindings.iter().map(|b| {
-            let kind = match b.access {
+        let bindings = self.resources().into_iter().map(|(binding, access)| {
+            let kind = match access {
                 Access::Uniform => 0,
                 Access::Read => 1,
                 Access::ReadWrite | Access::Texels => 2,
             };
-            (ResourceBinding { group: 0, binding: b.index }, target(kind))
+            (binding, target(kind))
         });
         let options = hlsl::Options {
             shader_model: match model {
@@ -138,11 +151,17 @@ impl Compiled {
         let pipeline =
             hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.to_string())) };
         let mut text = String::new();
-        hlsl::Writer::new(&mut text, &options, &pipeline)
+        let written = hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&self.module, &self.info, None)
             .map_err(|e| refused(entry, "HLSL", &e))?;
+        all_written(written.entry_point_names).map_err(|e| refused(entry, "HLSL", &e))?;
         Ok(text)
     }
+}
+
+/// naga leaves out an entry point that it has no bindings for, and says so beside the text.
+fn all_written<E>(names: Vec<Result<String, E>>) -> Result<(), E> {
+    names.into_iter().try_for_each(|name| name.map(drop))
 }
 
 fn refused(entry: &str, language: &str, why: &dyn std::error::Error) -> ShaderError {
