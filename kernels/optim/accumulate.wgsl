@@ -21,7 +21,7 @@ fn accumulate(
     let end = min((wg.x + 1u) * run, packs);
     for (var i = wg.x * run + lid; i < end; i += WORKGROUP) {
         // A choice, not a factor: what an earlier step left may not be finite.
-        let before = select(total[i], Pack(), step.batch == 0u);
+        let before = select(total[i], Pack(0.0), step.batch == 0u);
         total[i] = before + step.weight * part[i];
     }
 }

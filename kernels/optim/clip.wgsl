@@ -13,7 +13,7 @@
 @group(0) @binding(3) var<uniform> step: Step;
 
 @compute @workgroup_size(WORKGROUP)
-fn clip(
+fn clip_gradients(
     @builtin(workgroup_id) wg: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lid: u32,

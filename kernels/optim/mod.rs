@@ -129,7 +129,7 @@ pub fn square_sum(words: u32, first: u32, caps: &Caps) -> Program {
 /// In: `grads [words]` (read_write), `partial`, `ring` (read_write).
 pub fn clip(words: u32, limit: f32, caps: &Caps) -> Program {
     let bytes = 4 * u64::from(words);
-    let launch = flat(CLIP, "clip", words / 4, caps).constant("LIMIT", limit).cost(
+    let launch = flat(CLIP, "clip_gradients", words / 4, caps).constant("LIMIT", limit).cost(
         u64::from(words),
         bytes,
         bytes,
