@@ -98,8 +98,11 @@ def mesa25():
 
 
 def swiftshader():
+    """In one of Debian's two packages of the browser, by its version."""
     if not CHROMIUM.exists():
-        download("swiftshader", [], "chromium")
+        download("swiftshader", [], "chromium", "chromium-common")
+        if not SWIFTSHADER.exists():
+            sys.exit(f"portability: {SWIFTSHADER.name} is in none of Debian's packages of Chromium here")
 
 
 def dx12():
