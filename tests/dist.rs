@@ -3,6 +3,8 @@
 //! all. tools/mpi-check runs the same through mpirun.
 
 mod common;
+#[path = "common/trained.rs"]
+mod trained;
 
 use evenkeel::dist::{Group, threads};
 use evenkeel::error::Error;
@@ -10,7 +12,6 @@ use evenkeel::gpu::{Gpu, Slice, StepUniform};
 use evenkeel::graph::{Effect, Plan, Work, Workspace, grad};
 use evenkeel::ops;
 use evenkeel::tensor::{DType, Tensor};
-use evenkeel::train::checkpoint::{Checkpoint, TensorData};
 use evenkeel::train::config::{Config, Overrides};
 use evenkeel::train::stages;
 use evenkeel::train::trainer::{Options, Outcome};
@@ -19,6 +20,7 @@ use prost::Message;
 use serde_json::Value;
 use std::path::Path;
 use std::rc::Rc;
+use trained::tensors;
 
 /// What each of `n` ranks, threads of their own, finds.
 fn ranks<T: Send>(n: usize, run: impl Fn(Rc<Group>) -> T + Sync) -> Vec<T> {
@@ -54,16 +56,7 @@ fn recipe(norm: &str, batch: usize, more: &Overrides) -> Config {
 }
 
 fn options(out: &Path, resume: bool, group: Rc<Group>) -> Options {
-    Options {
-        out: Some(out.to_path_buf()),
-        resume,
-        json: false,
-        quiet: true,
-        trace_nan: false,
-        lose_device_at: None,
-        stop: Default::default(),
-        group,
-    }
+    Options { group, ..trained::options(out, resume) }
 }
 
 /// Trains on `n` ranks into `out`; each rank's outcome.
@@ -125,15 +118,6 @@ fn losses(run: &Path) -> Vec<f32> {
 
 /// A checkpoint's floats, by name.
 type Tensors = Vec<(String, Vec<f32>)>;
-
-fn tensors(run: &Path) -> Tensors {
-    let file = Checkpoint::load(&stages::last_checkpoint(run)).expect("a checkpoint");
-    let one = |(name, _, data): (String, Vec<usize>, TensorData)| match data {
-        TensorData::F32(values) => Some((name, values)),
-        _ => None,
-    };
-    file.tensors.into_iter().filter_map(one).collect()
-}
 
 /// The losses and last parameters of one rank of batch 32, and of two of 16.
 fn one_and_two(norm: &str, more: &Overrides) -> [(Vec<f32>, Tensors); 2] {

@@ -2,17 +2,19 @@
 //! gradients and memory become, and that training goes the same way.
 
 mod common;
+#[path = "common/nets.rs"]
+mod nets;
 
 use common::gpu;
-use evenkeel::data::{self, DataSpec, Splits};
 use evenkeel::gpu::{Binding, Gpu, Slice, StepUniform};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{BiasStart, Experts, Head, NormKind, NormLayers, Norms, Projected, Spec};
+use evenkeel::nn::{BiasStart, NormKind};
 use evenkeel::optim::SgdOptions;
 use evenkeel::train::config::Activations;
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
 use evenkeel_kernels::elementwise;
+use nets::{images, network};
 use std::rc::Rc;
 
 /// The numbers that come back from halves.
@@ -72,28 +74,11 @@ fn numbers_come_back_rounded_to_halves() {
     }
 }
 
-fn images() -> Splits {
-    let spec = DataSpec {
-        train_per_class: Some(20),
-        test_per_class: Some(1),
-        imbalance: 2.0,
-        ..DataSpec::default()
-    };
-    data::load(&spec).expect("a data set")
-}
-
 /// A network, its images on the device, and what waits as what.
 fn session(gpu: &Rc<Gpu>, model: &str, activations: Activations) -> (Session, DeviceSet) {
-    let spec = Spec {
-        model,
-        classes: 10,
-        head: Head::Linear,
-        experts: Experts::ONE,
-        norms: Norms::new(NormKind::Nbn, NormLayers::LastStage, BiasStart::Random),
-        projected: Projected::NONE,
-    };
+    let spec = network(model, NormKind::Nbn, BiasStart::Random);
     let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
-    let set = DeviceSet::upload(gpu, &images().train).expect("a set on the device");
+    let set = DeviceSet::upload(gpu, &images(20, 2.0).train).expect("a set on the device");
     let mut session =
         Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session");
     session.activations = activations;

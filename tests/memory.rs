@@ -2,31 +2,20 @@
 //! of those in one, and what does not fit is refused with what would.
 
 mod common;
+#[path = "common/nets.rs"]
+mod nets;
 
-use evenkeel::data::{self, DataSpec, Splits};
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{
-    BiasStart, Builder, Experts, Head, Init, Named, NormKind, NormLayers, Norms, Params, Projected,
-    Spec,
-};
+use evenkeel::nn::{BiasStart, Builder, Init, Named, NormKind, Params};
 use evenkeel::optim::{Alarm, Learning, SgdOptions};
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
+use nets::{images, network};
 use std::rc::Rc;
 
 fn sgd() -> SgdOptions {
     SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() }
-}
-
-fn images() -> Splits {
-    let spec = DataSpec {
-        train_per_class: Some(4),
-        test_per_class: Some(1),
-        imbalance: 1.0,
-        ..DataSpec::default()
-    };
-    data::load(&spec).expect("a data set")
 }
 
 fn session(gpu: &Rc<Gpu>, model: &str, sgd: SgdOptions) -> Session {
@@ -34,14 +23,7 @@ fn session(gpu: &Rc<Gpu>, model: &str, sgd: SgdOptions) -> Session {
 }
 
 fn in_parts(gpu: &Rc<Gpu>, model: &str, sgd: SgdOptions, limit: u64) -> Session {
-    let spec = Spec {
-        model,
-        classes: 10,
-        head: Head::Linear,
-        experts: Experts::ONE,
-        norms: Norms::new(NormKind::Nbn, NormLayers::LastStage, BiasStart::Zero),
-        projected: Projected::NONE,
-    };
+    let spec = network(model, NormKind::Nbn, BiasStart::Zero);
     let loss = ObjectiveSpec::default();
     Session::in_parts(gpu, &spec, &loss, (sgd, 0), limit).expect("a session")
 }
@@ -71,7 +53,7 @@ const THREE_PARTS: u64 = 39 << 10;
 #[test]
 fn parameters_in_parts_train_to_the_bits_of_those_in_one() {
     let gpu = common::gpu();
-    let set = DeviceSet::upload(&gpu, &images().train).expect("a set");
+    let set = DeviceSet::upload(&gpu, &images(4, 1.0).train).expect("a set");
     let averaged = SgdOptions { ema: Some(0.9), ..sgd() };
     let run = |limit| {
         let mut session = in_parts(&gpu, "small", averaged, limit);
@@ -96,7 +78,7 @@ fn parameters_in_parts_train_to_the_bits_of_those_in_one() {
 #[test]
 fn an_alarm_in_a_later_part_names_its_parameter() {
     let gpu = common::gpu();
-    let set = DeviceSet::upload(&gpu, &images().train).expect("a set");
+    let set = DeviceSet::upload(&gpu, &images(4, 1.0).train).expect("a set");
     let head = SgdOptions { learning: Learning::Head, ..sgd() };
     let mut session = in_parts(&gpu, "small", head, THREE_PARTS);
     let mut start = session.params.export(false).expect("tensors");
@@ -134,7 +116,7 @@ fn told(error: &str) -> usize {
 #[test]
 fn a_batch_beyond_a_binding_is_refused_with_the_largest_that_fits() {
     let gpu = common::gpu().binding_at_most(200 << 10);
-    let set = DeviceSet::upload(&gpu, &images().train).expect("a set");
+    let set = DeviceSet::upload(&gpu, &images(4, 1.0).train).expect("a set");
     let mut session = session(&gpu, "small", sgd());
     let Err(error) = session.train_plan(&set, 16, true) else { panic!("16 images do not fit") };
     let fits = told(&error.to_string());
@@ -147,7 +129,7 @@ fn a_batch_beyond_a_binding_is_refused_with_the_largest_that_fits() {
 
 #[test]
 fn computed_again_a_step_has_the_same_bits_in_less_memory() {
-    let (gpu, splits) = (common::gpu(), images());
+    let (gpu, splits) = (common::gpu(), images(4, 1.0));
     let set = DeviceSet::upload(&gpu, &splits.train).expect("a set");
     // With a block a stage there is little inside blocks; it is the same bits all the same.
     for (model, share) in [("resnet20", 0.5), ("resnet10", 1.0)] {

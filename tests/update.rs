@@ -3,48 +3,31 @@
 //! same bits.
 
 mod common;
+#[path = "common/nets.rs"]
+mod nets;
 #[path = "common/run.rs"]
 mod run;
 
 use evenkeel::check::golden::made_record;
-use evenkeel::data::{self, DataSpec, Splits};
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::graph::{Effect, Plan, Work, Workspace};
 use evenkeel::loss::ObjectiveSpec;
-use evenkeel::nn::{
-    BiasStart, Experts, Head, Mode, Named, NormKind, NormLayers, Norms, Projected, Spec,
-};
+use evenkeel::nn::{BiasStart, Mode, Named, NormKind};
 use evenkeel::optim::{Sgd, SgdOptions};
 use evenkeel::tensor::Tensor;
 use evenkeel::train::checkpoint::{Checkpoint, TensorData};
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
 use evenkeel_kernels::optim as kernels;
+use nets::{images, network};
 use run::{bytes, done, folder, resume, text, train};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-fn images() -> Splits {
-    let spec = DataSpec {
-        train_per_class: Some(4),
-        test_per_class: Some(1),
-        imbalance: 1.0,
-        ..DataSpec::default()
-    };
-    data::load(&spec).expect("a data set")
-}
-
 fn session(gpu: &Rc<Gpu>, sgd: SgdOptions) -> Session {
-    let spec = Spec {
-        model: "small",
-        classes: 10,
-        head: Head::Linear,
-        experts: Experts::ONE,
-        norms: Norms::new(NormKind::Bn, NormLayers::LastStage, BiasStart::Zero),
-        projected: Projected::NONE,
-    };
+    let spec = network("small", NormKind::Bn, BiasStart::Zero);
     Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session")
 }
 
@@ -65,7 +48,7 @@ fn apart(a: &[Named], b: &[Named]) -> f64 {
 #[test]
 fn several_batches_are_one_large_one_where_nothing_depends_on_the_batch() {
     let gpu = common::gpu();
-    let set = DeviceSet::upload(&gpu, &images().train).expect("a set");
+    let set = DeviceSet::upload(&gpu, &images(4, 1.0).train).expect("a set");
     // The running statistics normalize: each image alone decides what becomes of it.
     let run = |batches: &[usize]| {
         let accumulate = batches.len() > 1;
@@ -116,7 +99,7 @@ fn several_batches_are_one_large_one_where_nothing_depends_on_the_batch() {
 #[test]
 fn a_batch_that_is_not_finite_stops_the_whole_step() {
     let gpu = common::gpu();
-    let set = DeviceSet::upload(&gpu, &images().train).expect("a set");
+    let set = DeviceSet::upload(&gpu, &images(4, 1.0).train).expect("a set");
     let mut session = session(&gpu, SgdOptions { accumulate: true, ..Default::default() });
     let mut start = session.params.export(false).expect("tensors");
     start.iter_mut().find(|(name, ..)| name == "linear.bias").expect("a bias").2[0] = f32::NAN;

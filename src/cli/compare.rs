@@ -58,15 +58,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let jobs = jobs(&names, &args.overrides, args.seeds, &args.out)?;
     let mut outcome = Ok(());
     if !args.table {
-        let devices: Vec<Option<String>> = match args.devices.as_slice() {
-            [] => vec![None],
-            some => some.iter().cloned().map(Some).collect(),
-        };
-        let tell = |line: &str| eprintln!("{line}");
-        outcome = run_all(&jobs, &devices, &tell);
+        outcome = run_all(&jobs, &args.devices);
     }
     let rows = rows(&names, &jobs)?;
-    std::fs::create_dir_all(&args.out).map_err(|e| Error::io("create", &args.out, e))?;
     let [csv, page] = comparison::write(&args.out, &rows)?;
     if args.json {
         say(format_args!("{}", json!({"rows": rows, "csv": csv, "page": page})));

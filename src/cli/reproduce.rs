@@ -70,17 +70,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut outcome = Ok(());
     if !args.table {
         tell(&heading);
-        let devices: Vec<Option<String>> = match args.devices.as_slice() {
-            [] => vec![None],
-            some => some.iter().cloned().map(Some).collect(),
-        };
-        outcome = run_all(&jobs, &devices, &|line: &str| eprintln!("{line}"));
+        outcome = run_all(&jobs, &args.devices);
     }
     let mut rows = rows(&names, &jobs)?;
     for row in &mut rows {
         row.differs.extend(found.differs.clone());
     }
-    std::fs::create_dir_all(&out).map_err(|e| Error::io("create", &out, e))?;
     let [csv, page] = comparison::write(&out, &rows)?;
     if args.json {
         let of = json!({"name": benchmark.name, "title": benchmark.title, "size": found.size,

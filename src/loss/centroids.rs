@@ -4,7 +4,7 @@
 //! L = 1/2N Σ_i ‖f_i − M_{y_i}‖² + 0.01·max(0, 10 − 1/NC Σ_i Σ_{k≠y_i} ‖f_i − M_k‖²). As in its authors' code
 //! the first part moves M_k by the mean over its images and one more, not by their sum.
 
-use super::terms::{add, div, mul, plus, row_sum, sub, times};
+use super::terms::{add, complement, div, mul, plus, row_sum, sub, times};
 use crate::error::Result;
 use crate::nn::squared_distances;
 use crate::ops;
@@ -33,7 +33,7 @@ pub fn centroid_loss(features: &Tensor, labels: &Tensor, centroids: &Tensor) -> 
     let held = row_sum(&mul(&hot, &plus(&ops::sum(&hot, &[0], true)?, 1.0)?)?)?;
     let moved = number(&div(&squares(&ops::detach(features), &own)?, &held)?, half)?;
     let moved = sub(&moved, &ops::detach(&moved))?;
-    let others = plus(&times(&hot, -1.0)?, 1.0)?;
+    let others = complement(&hot)?;
     let apart = mul(&squared_distances(features, centroids)?, &others)?;
     let apart = number(&apart, -1.0 / (n * classes) as f32)?;
     let margin = ops::fill(features.gpu(), [1], MARGIN);

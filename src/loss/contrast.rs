@@ -6,7 +6,7 @@
 //! the batch and its prototype, a unit vector made of the classifier's weight; A_ij is class j without i
 //! itself, P_i that of i's own class.
 
-use super::terms::{add, div, mul, plus, row_sum, sub, times};
+use super::terms::{add, div, mul, not_itself, plus, row_sum, sub, times};
 use crate::error::Result;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -61,9 +61,7 @@ pub fn balanced_contrast(
     };
     let (to_views, to_prototypes) = (similar(z)?, similar(prototypes)?);
     let hot = ops::one_hot(labels, classes)?;
-    let places: Vec<u32> = (0..m as u32).collect();
-    let itself = ops::one_hot(&Tensor::integers(gpu, &places, [m])?, m)?;
-    let others = plus(&times(&itself, -1.0)?, 1.0)?;
+    let others = not_itself(gpu, m)?;
     let positives = mul(&ops::linear(&hot, &hot, None)?, &others)?;
     // What each class holds, and what the class of each view does.
     let held = plus(&ops::sum(&hot, &[0], true)?, 1.0)?;

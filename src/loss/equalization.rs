@@ -1,6 +1,6 @@
 //! Softmax equalization: rare classes are spared some of the gradients of others' samples.
 
-use super::terms::{add, mul, plus, times};
+use super::terms::{add, complement, mul, times};
 use super::{Adjusted, Definition, Form, Number, Paper};
 use crate::ops::{self, Noise};
 
@@ -30,7 +30,7 @@ pub(super) const LOSS: Definition = Definition {
         let rare = x.each_class(|n| if n / total < lambda { 1.0 } else { 0.0 })?;
         let spared = Noise::Bernoulli(x.option("gamma"));
         let drawn = ops::noise(x.logits.gpu(), x.size(), spared, 0);
-        let others = plus(&times(&x.hot()?, -1.0)?, 1.0)?;
+        let others = complement(&x.hot()?)?;
         let out = times(&mul(&mul(&drawn, &rare)?, &others)?, OUT)?;
         Ok(Adjusted::logits(add(x.logits, &out)?))
     }),

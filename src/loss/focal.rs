@@ -1,6 +1,6 @@
 //! Focal loss on softmax probabilities: well-classified samples count less.
 
-use super::terms::{at_least, mul, plus, row_sum, rows, times};
+use super::terms::{at_least, complement, mul, row_sum, rows, times};
 use super::{Definition, Form, Number, Paper};
 use crate::ops;
 
@@ -16,7 +16,7 @@ pub(super) const LOSS: Definition = Definition {
     cosine: false,
     form: Form::Rows(|x| {
         let log_p = row_sum(&mul(&x.log_softmax()?, &x.hot()?)?)?;
-        let rest = plus(&times(&ops::unary("exp", &log_p)?, -1.0)?, 1.0)?;
+        let rest = complement(&ops::unary("exp", &log_p)?)?;
         let rest = at_least(&rest, EPS)?;
         let factor = ops::unary("exp", &times(&ops::unary("log", &rest)?, x.option("gamma"))?)?;
         rows(&times(&mul(&factor, &log_p)?, -1.0)?)

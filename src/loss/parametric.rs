@@ -5,7 +5,7 @@
 //! z_ij + log π_j: L = −mean_i [β (z_{i,y} + log π_y) + α Σ_{p ∈ P_i} s_ip] / (β + α |P_i|) + log Σ, where P_i are
 //! the others of i's class among q, k and queue, and Σ = Σ_j π_j e^{z_ij} + Σ_{others} e^{s_io}.
 
-use super::terms::{add, div, mul, plus, row_sum, sub, times};
+use super::terms::{add, div, mul, not_itself, plus, row_sum, sub, times};
 use crate::error::Result;
 use crate::ops;
 use crate::tensor::Tensor;
@@ -45,15 +45,13 @@ pub struct Compared<'a> {
 pub fn parametric_contrast(with: &Compared<'_>, factors: &Parametric) -> Result<Tensor> {
     let (n, classes) = (with.anchors.dims()[0], with.centres.dims()[1]);
     let hot = ops::one_hot(with.labels, classes)?;
-    let places: Vec<u32> = (0..n as u32).collect();
-    let itself = ops::one_hot(&Tensor::integers(with.anchors.gpu(), &places, [n])?, n)?;
-    let not_itself = plus(&times(&itself, -1.0)?, 1.0)?;
+    let others = not_itself(with.anchors.gpu(), n)?;
     let same = ops::linear(&hot, &hot, None)?;
     let queued = ops::linear(&hot, &ops::one_hot(with.queue_labels, classes)?, None)?;
     let most = 1.0 / factors.temperature;
     let (mut sums, mut positives, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for (z, mine, counted) in [
-        (with.anchors, mul(&same, &not_itself)?, Some(&not_itself)),
+        (with.anchors, mul(&same, &others)?, Some(&others)),
         (with.keys, same.clone(), None),
         (with.queue, queued, None),
     ] {
@@ -68,12 +66,12 @@ pub fn parametric_contrast(with: &Compared<'_>, factors: &Parametric) -> Result<
         held.push(row_sum(&mine)?);
     }
     let held = ops::sum_of(&held)?;
-    let others = plus(&ops::unary("log", &ops::sum_of(&sums)?)?, most)?;
+    let beside = plus(&ops::unary("log", &ops::sum_of(&sums)?)?, most)?;
     // log Σ_j e^{c_ij}, by any j: here by the mean over all.
     let log_p = ops::log_softmax(with.centres)?;
     let centres = ops::mean(&sub(with.centres, &log_p)?, &[1], true)?;
     // log(e^a + e^b) = b + log(1 + e^{a − b})
-    let total = add(&ops::unary("softplus", &sub(&others, &centres)?)?, &centres)?;
+    let total = add(&ops::unary("softplus", &sub(&beside, &centres)?)?, &centres)?;
     let own = times(&row_sum(&mul(&hot, with.centres)?)?, factors.centre)?;
     let near = add(&ops::sum_of(&positives)?, &times(&held, most)?)?;
     let drawn = add(&own, &times(&near, factors.others)?)?;

@@ -1,9 +1,11 @@
 //! What a loss's formula is written with: the batch, the class counts, and small algebra on tensors.
 
 use crate::error::Result;
+use crate::gpu::Gpu;
 use crate::ops;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What a loss is given.
 pub struct Input<'a> {
@@ -103,6 +105,17 @@ pub(super) fn times(x: &Tensor, factor: f32) -> Result<Tensor> {
 /// x + term
 pub(super) fn plus(x: &Tensor, term: f32) -> Result<Tensor> {
     add(x, &ops::fill(x.gpu(), [1, 1], term))
+}
+
+/// 1 − x
+pub(super) fn complement(x: &Tensor) -> Result<Tensor> {
+    plus(&times(x, -1.0)?, 1.0)
+}
+
+/// What of `n` rows is another than the row itself: 1 − I [n, n].
+pub(super) fn not_itself(gpu: &Rc<Gpu>, n: usize) -> Result<Tensor> {
+    let places: Vec<u32> = (0..n as u32).collect();
+    complement(&ops::one_hot(&Tensor::integers(gpu, &places, [n])?, n)?)
 }
 
 /// max(x, bound)

@@ -92,11 +92,12 @@ pub fn text(rows: &[Row]) -> String {
     out
 }
 
-/// Writes `comparison.csv` and `comparison.html` into `folder`; their paths.
+/// Writes `comparison.csv` and `comparison.html` into `folder`, which is made; their paths.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn write(folder: &Path, rows: &[Row]) -> Result<[PathBuf; 2]> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
     let paths = [folder.join("comparison.csv"), folder.join("comparison.html")];
     write_atomic(&paths[0], csv(rows)?.as_bytes())?;
     write_atomic(&paths[1], page(rows).as_bytes())?;

@@ -197,16 +197,17 @@ pub fn differences(name: &str, config: &Config) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Runs the jobs that are not finished, one at a time on each device (`None`: the usual one), first
-/// stages before the runs that start from them. `tell` is given a line for each run.
+/// Runs the jobs that are not finished, one at a time on each device (the usual one where none is named), first
+/// stages before the runs that start from them, with a line on stderr for each run.
 ///
 /// # Errors
 /// What stopped a run, after the others have ended.
-pub fn run_all(
-    jobs: &[Job],
-    devices: &[Option<String>],
-    tell: &(dyn Fn(&str) + Sync),
-) -> Result<()> {
+pub fn run_all(jobs: &[Job], devices: &[String]) -> Result<()> {
+    let devices: Vec<Option<String>> = match devices {
+        [] => vec![None],
+        some => some.iter().cloned().map(Some).collect(),
+    };
+    let tell = &|line: &str| eprintln!("{line}");
     let mut failures = Vec::new();
     for stage in [false, true] {
         let queue: Mutex<VecDeque<&Job>> =
