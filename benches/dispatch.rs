@@ -6,7 +6,7 @@ use evenkeel::bench::step::{StepJob, StepSpec};
 use evenkeel::gpu::{Gpu, StepUniform};
 use evenkeel::graph::{Effect, Plan, Work, Workspace};
 use evenkeel::tensor::Tensor;
-use evenkeel::train::config::{Activations, Norm};
+use evenkeel::train::config::{Activations, Norm, Precision};
 use evenkeel_kernels::limits::nothing;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ fn benches(c: &mut Criterion) {
         side: 32,
         recompute: false,
         activations: Activations::F32,
+        precision: Precision::F32,
     };
     group.bench_function("plan_small", |b| b.iter(|| StepJob::new(&gpu, &spec).expect("a plan")));
     group.finish();

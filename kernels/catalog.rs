@@ -511,6 +511,15 @@ fn rest() -> Vec<Kernel> {
             &[("rows", 10), ("cols", 64)],
             |s, c| optim::max_norm(s.at("rows"), s.at("cols"), 1.0, c),
         ),
+        only("optim.unscale", "grads /= scale", WORDS, |s, c| {
+            optim::unscale(64 * s.at("blocks"), c)
+        }),
+        only(
+            "optim.rescale",
+            "scale /= 2 after a step left out, *= 2 after many finite",
+            &[],
+            |_, _| optim::rescale(optim::SCALE_GROWS),
+        ),
         only("optim.record", "ring[step] = loss", &[], |_, _| optim::record()),
         only("optim.enqueue", "ring[step n + i] = rows[i]", WORDS, |s, c| {
             optim::enqueue(64 * s.at("blocks"), 4 * 64 * s.at("blocks"), c)
@@ -519,7 +528,7 @@ fn rest() -> Vec<Kernel> {
 }
 
 /// Devices of the kinds kernels are chosen for, by the names `inspect` takes.
-pub fn devices() -> [(&'static str, Caps); 3] {
+pub fn devices() -> [(&'static str, Caps); 4] {
     let with = |software, subgroup| Caps {
         software,
         subgroups: true,
@@ -529,6 +538,7 @@ pub fn devices() -> [(&'static str, Caps); 3] {
     [
         ("portable", Caps::portable()),
         ("gpu", with(false, 32)),
+        ("gpu-mixed", Caps { f16: true, half_products: true, ..with(false, 32) }),
         ("lavapipe", Caps { texels: true, ..with(true, 8) }),
     ]
 }

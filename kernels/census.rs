@@ -50,7 +50,7 @@ impl Census {
 }
 
 /// The devices that kernels are chosen for.
-fn devices() -> [Census; 5] {
+fn devices() -> [Census; 6] {
     let with = |device, software, subgroup: Option<(u32, u32)>| Census {
         device,
         caps: Caps {
@@ -64,7 +64,10 @@ fn devices() -> [Census; 5] {
     };
     let mut lavapipe = with("software that reads texels", true, Some((8, 8)));
     lavapipe.caps.texels = true;
+    let mut mixed = with("a GPU in mixed precision", false, Some((32, 32)));
+    mixed.caps.half_products = true;
     [
+        mixed,
         with("portable", false, None),
         with("a GPU with subgroups of 32 and f16", false, Some((32, 32))),
         with("software without subgroups", true, None),
@@ -322,7 +325,7 @@ fn catalogued(all: &mut Census) {
 }
 
 /// Every device's programs.
-pub fn all() -> [Census; 5] {
+pub fn all() -> [Census; 6] {
     devices().map(|mut all| {
         for n in [16, 128] {
             resnet20(&mut all, n);

@@ -59,6 +59,9 @@ pub struct Caps {
     pub subgroup_size: (u32, u32),
     /// `f16` in shaders.
     pub f16: bool,
+    /// Convolutions may round what they multiply to `f16` (mixed precision): not a device's own, but what is
+    /// asked for.
+    pub half_products: bool,
     /// Largest storage binding in bytes.
     pub max_binding: u64,
     /// Largest invocations in a workgroup.
@@ -83,6 +86,7 @@ impl Caps {
             subgroups: false,
             subgroup_size: (1, 128),
             f16: false,
+            half_products: false,
             max_binding: 128 << 20,
             max_invocations: 256,
             workgroup_memory: 16 << 10,

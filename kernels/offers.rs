@@ -94,6 +94,9 @@ fn offer<V: Copy + PartialEq>(
     let lacking = without.map(|v| {
         let reason = if needs_subgroups(*v) {
             format!("needs subgroups of 8 or more, the device has {}", subgroups(caps))
+        } else if launches(*v).iter().any(|l| l.f16) {
+            let f16 = if caps.f16 { "in mixed precision" } else { "needs f16 in shaders" };
+            f16.to_string()
         } else {
             "not for this shape".to_string()
         };

@@ -163,7 +163,13 @@ fn a_rank_that_is_asked_to_end_ends_all_after_saving() {
 fn the_same_bits_across_an_interruption_and_no_other_number_of_ranks() {
     let folder = folder();
     let [whole, broken] = ["whole", "broken"].map(|name| folder.path().join(name));
-    let more = [&SAME[..12], &["--epochs", "2", "--batch-size", "16", "--sync-bn"]].concat();
+    // With all that happens between the gradients' sum over the ranks and the update.
+    let more = [
+        &SAME[..12],
+        &["--epochs", "2", "--batch-size", "8", "--sync-bn", "--accumulate", "2"],
+        &["--clip-norm", "1", "--ema", "0.9", "--precision", "mixed"],
+    ]
+    .concat();
     assert!(ended(training(&whole, &more)).status.success());
     let first = [&more[..], &["--max-steps", "5"]].concat();
     assert!(ended(training(&broken, &first)).status.success());
@@ -179,6 +185,18 @@ fn the_same_bits_across_an_interruption_and_no_other_number_of_ranks() {
     let bytes =
         |out: &Path| std::fs::read(out.join("checkpoint/last.safetensors")).expect("a file");
     assert_eq!(bytes(&whole), bytes(&broken));
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_traced_and_told_once() {
+    let folder = folder();
+    let more = [&SAME[..8], &["--lr", "1e30", "--batch-size", "16", "--trace-nan"]].concat();
+    let ran = ended(training(&folder.path().join("run"), &more));
+    assert_eq!(ran.status.code(), Some(1), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("evenkeel: ").count(), 1, "{}", ran.stderr);
+    for said in ["not finite", "On rank ", "kernels/"] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
 }
 
 #[test]

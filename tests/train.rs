@@ -254,8 +254,9 @@ fn steps_by_any_convolution_kernel_have_the_same_losses() {
     let usual = first_losses(&gpu, NormKind::Nbn, Head::Linear, true);
     for variant in run_check::variants("conv2d") {
         let other = first_losses(&gpu.preferring(variant), NormKind::Nbn, Head::Linear, true);
+        let near = if variant.ends_with("f16") { 2e-3 } else { 1e-5 };
         for (a, b) in usual.iter().zip(&other) {
-            assert!((a - b).abs() <= 1e-5 * b.abs(), "{variant}: {usual:?} {other:?}");
+            assert!((a - b).abs() <= near * b.abs(), "{variant}: {usual:?} {other:?}");
         }
     }
 }

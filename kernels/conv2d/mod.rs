@@ -56,6 +56,8 @@ pub enum Variant {
     Direct,
     /// Implicit GEMM in workgroup tiles: portable, any shape, made for real GPUs.
     Tiled,
+    /// The same tiles of `f16`, whose products are added up as `f32`.
+    TiledHalf,
     /// 3x3 with stride 1 or 2 among 8 lanes of a subgroup: rows of pixels in lanes, weights by shuffle.
     Rows,
     /// Any shape among 8 lanes of a subgroup: pixels gathered one by one, weights by shuffle.
@@ -64,13 +66,15 @@ pub enum Variant {
 
 impl Variant {
     /// All variants.
-    pub const ALL: [Variant; 4] = [Variant::Direct, Variant::Tiled, Variant::Rows, Variant::Gather];
+    pub const ALL: [Variant; 5] =
+        [Variant::Direct, Variant::Tiled, Variant::TiledHalf, Variant::Rows, Variant::Gather];
 
     /// The variant's name, as tables and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
             Variant::Direct => "direct",
             Variant::Tiled => "tiled",
+            Variant::TiledHalf => "tiled-f16",
             Variant::Rows => "rows",
             Variant::Gather => "gather",
         }
@@ -118,6 +122,12 @@ impl Conv2d {
 pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Variant> {
     let _ = direction;
     let mut found = Vec::new();
+    let halves = caps.half_products && caps.f16;
+    // In mixed precision nothing else, whatever was measured best of those of floats; but a software device
+    // gains nothing by halves, and takes them only when asked to by name.
+    if halves && !caps.software {
+        return vec![Variant::TiledHalf];
+    }
     if caps.shuffles_among_8() {
         if rows::fits(shape) {
             found.push(Variant::Rows);
@@ -126,6 +136,7 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
     }
     if caps.software {
         found.extend([Variant::Direct, Variant::Tiled]);
+        found.extend(halves.then_some(Variant::TiledHalf));
     } else {
         found.splice(0..0, [Variant::Tiled]);
         found.push(Variant::Direct);
@@ -137,7 +148,8 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
 pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Caps) -> Program {
     match variant {
         Variant::Direct => direct::program(shape, direction, caps),
-        Variant::Tiled => tiled::program(shape, direction, caps),
+        Variant::Tiled => tiled::program(shape, direction, false, caps),
+        Variant::TiledHalf => tiled::program(shape, direction, true, caps),
         Variant::Rows => rows::program(shape, direction, caps),
         Variant::Gather => gather::program(shape, direction, caps),
     }

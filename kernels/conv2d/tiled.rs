@@ -1,4 +1,5 @@
-//! Implicit GEMM in workgroup tiles, portable, for real GPUs (`tiled.wgsl`).
+//! Implicit GEMM in workgroup tiles, portable, for real GPUs (`tiled.wgsl`); with tiles of floats, or of halves
+//! where the device has them.
 
 use super::{Conv2d, Direction, costed, gather::phased, geometry, split};
 use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
@@ -6,6 +7,10 @@ use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 const TILED: Source = source!("conv2d/tiled.wgsl");
 const GATHER: Source = source!("conv2d/tiled_gather.wgsl");
 const WEIGHTS: Source = source!("conv2d/tiled_weights.wgsl");
+const NUMBERS: [Source; 2] =
+    [source!("conv2d/numbers_f32.wgsl"), source!("conv2d/numbers_f16.wgsl")];
+const PRODUCTS: [Source; 2] =
+    [source!("conv2d/products_f32.wgsl"), source!("conv2d/products_f16.wgsl")];
 
 /// A workgroup's tile, rows x columns, and the slice of k it holds: 128 or 256 invocations and at
 /// most 12 KiB of workgroup memory. Few rows (channels) are met by more columns.
@@ -34,9 +39,18 @@ impl Tile {
     }
 }
 
-pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
+/// The kernel with tiles of `f16` (`halves`) or `f32`.
+fn tiled(halves: bool) -> Launch {
+    let i = usize::from(halves);
+    let mut launch =
+        Launch::new(TILED, "main").part("numbers", NUMBERS[i]).part("products", PRODUCTS[i]);
+    launch.f16 = halves;
+    launch
+}
+
+pub(super) fn program(s: &Conv2d, direction: Direction, halves: bool, caps: &Caps) -> Program {
     if direction == Direction::BackwardWeights {
-        return weights(s, caps);
+        return weights(s, halves, caps);
     }
     let data = direction == Direction::BackwardData;
     let (ho, wo) = s.out_hw();
@@ -46,7 +60,7 @@ pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program 
     let columns = u64::from(s.n) * u64::from(lattice[0]) * u64::from(lattice[1]);
     let rows = out / s.groups;
     let tile = Tile::of(rows);
-    let launch = phased(Launch::new(TILED, "main"), s, direction).part("operands", GATHER);
+    let launch = phased(tiled(halves), s, direction).part("operands", GATHER);
     let mut launch = costed(tile.constants(launch), s, direction);
     launch.grid = linear_grid(tile.count(rows, columns));
     launch.grid[2] = phases[0] * phases[1] * s.groups;
@@ -55,7 +69,7 @@ pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program 
 
 /// Backward-weights: the sum over the batch's positions is cut into shares until there are enough
 /// workgroups for a large GPU, each share at least 512 positions long.
-fn weights(s: &Conv2d, caps: &Caps) -> Program {
+fn weights(s: &Conv2d, halves: bool, caps: &Caps) -> Program {
     const WORKGROUPS: u32 = 512;
     const POSITIONS: u32 = 512;
     let (ho, wo) = s.out_hw();
@@ -65,7 +79,7 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
     let tiles = tile.count(rows, columns);
     let positions = s.n * ho * wo;
     let shares = WORKGROUPS.div_ceil(tiles * s.groups).min(positions.div_ceil(POSITIONS));
-    let launch = geometry(Launch::new(TILED, "main"), s).part("operands", WEIGHTS);
+    let launch = geometry(tiled(halves), s).part("operands", WEIGHTS);
     let mut launch = costed(tile.constants(launch), s, Direction::BackwardWeights);
     launch.grid = linear_grid(tiles);
     launch.grid[2] = shares * s.groups;

@@ -6,20 +6,22 @@
 //   backward-data     ci        (n,i,j)     (co,kh,kw)     weights   dy that tap k carries to p
 //   backward-weights  co        (ci,kh,kw)  (n,oh,ow)      dy        x under tap p of position k
 //
-// The operands file says how quads of A and B are loaded and where C is stored.
+// The operands file says how quads of A and B are loaded and where C is stored, the numbers file of what
+// numbers the tiles are, the products file how they are multiplied.
 // Mapping: a workgroup computes a tile of TM x TP; an invocation 8 x 4 of it (8 vec4 over p). For each
 // slice of KT values of k, the invocations load the slices of A and B into workgroup memory, as vec4
 // over m and over p, wait, multiply, and wait again.
 // Grid: x, y: tiles, m fastest, folded; z: see the operands file.
 
+#include "numbers"
 #include "operands"
 
 const THREADS: u32 = TM * TP / 32u;
 const A_QUADS: u32 = TM / 4u;
 const B_QUADS: u32 = TP / 4u;
 
-var<workgroup> tile_a: array<vec4<f32>, KT * A_QUADS>;    // [k][m / 4]
-var<workgroup> tile_b: array<vec4<f32>, KT * B_QUADS>;    // [k][p / 4]
+var<workgroup> tile_a: array<Quad, KT * A_QUADS>;         // [k][m / 4]
+var<workgroup> tile_b: array<Quad, KT * B_QUADS>;         // [k][p / 4]
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
@@ -53,25 +55,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
     var acc7 = vec4<f32>();
     for (var k0 = range.x; k0 < range.y; k0 += KT) {
         if a_quad < A_QUADS {
-            tile_a[a_k * A_QUADS + a_quad] = load_a(k0 + a_k, range.y);
+            tile_a[a_k * A_QUADS + a_quad] = Quad(load_a(k0 + a_k, range.y));
         }
         for (var k = b_k; k < KT; k += B_STEP) {
-            tile_b[k * B_QUADS + b_quad] = load_b(k0 + k, range.y);
+            tile_b[k * B_QUADS + b_quad] = Quad(load_b(k0 + k, range.y));
         }
         workgroupBarrier();
-        for (var k = 0u; k < KT; k++) {
-            let low = tile_a[k * A_QUADS + tm * 2u];
-            let high = tile_a[k * A_QUADS + tm * 2u + 1u];
-            let b = tile_b[k * B_QUADS + tp];
-            acc0 += low.x * b;
-            acc1 += low.y * b;
-            acc2 += low.z * b;
-            acc3 += low.w * b;
-            acc4 += high.x * b;
-            acc5 += high.y * b;
-            acc6 += high.z * b;
-            acc7 += high.w * b;
-        }
+        #include "products"
         workgroupBarrier();
     }
     // The columns this invocation loaded are the ones it stores: tp == b_quad.

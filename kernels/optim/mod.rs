@@ -1,5 +1,5 @@
-//! The optimizer step over flat buffers: guard against non-finite values, sum over a step's batches, clipping,
-//! SGD, running statistics, averages, the record of losses. One launch each, whatever the number of parameters; one a part where they
+//! The optimizer step over flat buffers: guard against non-finite values, loss scaling, sum over a step's batches,
+//! clipping, SGD, running statistics, averages, the record of losses. One launch each, whatever the number of parameters; one a part where they
 //! are more than a device binds.
 //!
 //! Parameters lie in one buffer of `words` (a multiple of 64), each starting at a multiple of 64 with
@@ -58,6 +58,8 @@ impl NonFinite {
 }
 
 const GUARD: Source = source!("optim/guard.wgsl");
+const UNSCALE: Source = source!("optim/unscale.wgsl");
+const RESCALE: Source = source!("optim/rescale.wgsl");
 const ACCUMULATE: Source = source!("optim/accumulate.wgsl");
 const SQUARE_SUM: Source = source!("optim/square_sum.wgsl");
 const CLIP: Source = source!("optim/clip.wgsl");
@@ -84,6 +86,31 @@ pub fn guard(words: u32, first: u32, caps: &Caps) -> Program {
     let args = [Arg::In(0), Arg::In(1), Arg::In(2), Arg::Step];
     program.push_reading(launch, &args, &[Arg::In(0)]);
     program
+}
+
+/// `grads /= scale`.
+///
+/// In: `grads [words]` (read_write), `scale [1]`.
+pub fn unscale(words: u32, caps: &Caps) -> Program {
+    let bytes = 4 * u64::from(words);
+    let launch = flat(UNSCALE, "unscale", words / 4, caps).cost(words.into(), bytes, bytes);
+    Program::single(launch, [Arg::In(0), Arg::In(1)])
+}
+
+/// Finite steps after which the loss scale is doubled, and the largest scale: `torch.amp.GradScaler`'s 2000, and
+/// what leaves gradients of 1e6 and their squares' sum within floats.
+pub const SCALE_GROWS: (u32, f32) = (2000, 16_777_216.0);
+
+/// Dynamic loss scaling: halves `scale` where the guard has found a gradient that is not finite, and clears its
+/// flag; doubles it after so many finite steps.
+///
+/// In: `scale [1]`, `counts [2]` (u32: finite steps since the last change, steps left out), `flag [4]`; all read_write.
+pub fn rescale((after, most): (u32, f32)) -> Program {
+    let launch = Launch::new(RESCALE, "rescale")
+        .constant("GROW", after)
+        .constant("MOST", most)
+        .cost(0, 28, 28);
+    Program::single(launch, [Arg::In(0), Arg::In(1), Arg::In(2)])
 }
 
 /// `total += weight part`, from zero at a step's first batch: weight and batch are the step's.

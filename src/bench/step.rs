@@ -14,7 +14,9 @@ use crate::graph::{Plan, PlanStats};
 use crate::loss::ObjectiveSpec;
 use crate::optim::SgdOptions;
 use crate::train::about::About;
-use crate::train::config::{Activations, BiasStart, Branches, Combine, Head, Norm, WeightNorm};
+use crate::train::config::{
+    Activations, BiasStart, Branches, Combine, Head, Norm, Precision, WeightNorm,
+};
 use crate::train::device_set::DeviceSet;
 use crate::train::session::Session;
 use evenkeel_kernels::Cost;
@@ -39,6 +41,8 @@ pub struct StepSpec {
     pub recompute: bool,
     /// As what activations wait for the backward pass.
     pub activations: Activations,
+    /// In which numbers the step is computed.
+    pub precision: Precision,
 }
 
 /// One launch of a step.
@@ -125,11 +129,17 @@ impl StepJob {
             mean: data.mean,
             std: data.std,
         };
-        let sgd = SgdOptions { momentum: 0.9, weight_decay: 2e-4, ..SgdOptions::default() };
+        let sgd = SgdOptions {
+            momentum: 0.9,
+            weight_decay: 2e-4,
+            loss_scaling: spec.precision == Precision::Mixed,
+            ..SgdOptions::default()
+        };
         let network = about.spec(BiasStart::Zero)?;
         let mut session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
         session.recompute = spec.recompute;
         session.activations = spec.activations;
+        session.precision = spec.precision;
         let set = DeviceSet::upload(gpu, &data)?;
         let mut job = StepJob {
             gpu: gpu.clone(),

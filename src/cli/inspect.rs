@@ -127,8 +127,9 @@ fn devices(on: Option<&str>) -> Result<Vec<(String, Caps)>> {
     };
     let chosen = chosen.map(|a| vec![(a.info.name.clone(), a.caps(asked))]);
     chosen.ok_or_else(|| {
-        let names = ["portable", "gpu", "lavapipe"].into_iter();
-        let names: Vec<&str> = names.chain(adapters.iter().map(|a| a.info.name.as_str())).collect();
+        let kinds = catalog::devices().map(|(name, _)| name);
+        let names: Vec<&str> =
+            kinds.into_iter().chain(adapters.iter().map(|a| a.info.name.as_str())).collect();
         unknown("device", on, &names)
     })
 }

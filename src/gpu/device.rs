@@ -8,6 +8,7 @@ use super::table;
 use super::tape::Tape;
 use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
+use evenkeel_kernels::conv2d::Variant;
 use evenkeel_kernels::{Caps, Tuned, webgpu};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ impl Adapter {
             subgroups,
             subgroup_size: (self.info.subgroup_min_size, self.info.subgroup_max_size),
             f16: features.contains(wgpu::Features::SHADER_F16),
+            half_products: false,
             max_binding: limits.max_storage_buffer_binding_size,
             max_invocations: limits.max_compute_invocations_per_workgroup,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
@@ -196,10 +198,12 @@ impl Gpu {
     }
 
     /// The same device, preferring the kernel variant called `variant`, or with [`BUFFERS`] reading
-    /// no input as texels.
+    /// no input as texels; a variant of halves is of mixed precision.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
         let texels = self.caps.texels && variant != BUFFERS;
-        self.with(Caps { prefer: Some(variant), texels, ..self.caps.clone() }, self.watchdog)
+        let half_products = self.caps.half_products || variant == Variant::TiledHalf.name();
+        let caps = Caps { prefer: Some(variant), texels, half_products, ..self.caps.clone() };
+        self.with(caps, self.watchdog)
     }
 
     /// The same device, choosing variants by no table but `tuned`.

@@ -78,6 +78,7 @@ impl Limits {
             storage_buffers: limits.max_storage_buffers_per_shader_stage,
             tuned: caps.tuned,
             prefer: caps.prefer,
+            half_products: caps.half_products,
             ..Caps::portable()
         }
     }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Binding, Buffer, Dispatch, Gpu, Slice, StepUniform};
 use crate::ops;
 use crate::tensor::{DType, Node, Shape, Source, Tensor, ValueId};
-use evenkeel_kernels::{Access, Arg, Call, Cost, Exchange, Program};
+use evenkeel_kernels::{Access, Arg, Call, Caps, Cost, Exchange, Program};
 use place::{What, lifetimes, peak, place};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -115,10 +115,10 @@ struct Item {
 }
 
 impl Item {
-    fn of_node(gpu: &Gpu, node: &Rc<Node>) -> Self {
+    fn of_node(node: &Rc<Node>, caps: &Caps) -> Self {
         Item {
             name: node.op.name(),
-            program: node.op.program(node, &gpu.caps),
+            program: node.op.program(node, caps),
             ins: node.inputs.clone(),
             outs: node
                 .outputs
@@ -136,7 +136,7 @@ impl Item {
     fn of(gpu: &Gpu, value: &Tensor) -> Option<Self> {
         match value.source() {
             Source::Leaf(_) => None,
-            Source::Node(node, _) => Some(Self::of_node(gpu, node)),
+            Source::Node(node, _) => Some(Self::of_node(node, &gpu.caps)),
         }
     }
 }
@@ -402,8 +402,10 @@ fn order(gpu: &Rc<Gpu>, nodes: &[Rc<Node>], work: &Work) -> (Vec<Item>, HashMap<
         }
     }
     let mut items = Vec::new();
+    let half_products = gpu.caps.half_products || work.half_products;
+    let caps = Caps { half_products, ..gpu.caps.clone() };
     for node in nodes.iter().filter(|n| !n.op.is_view()) {
-        items.push(Item::of_node(gpu, node));
+        items.push(Item::of_node(node, &caps));
         for (from, into) in copies.remove(&node.id).unwrap_or_default() {
             items.push(copy(gpu, from, into));
         }

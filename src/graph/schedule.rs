@@ -23,6 +23,7 @@ pub struct Work {
     pub(super) store: Vec<(Tensor, Slice)>,
     pub(super) effects: Vec<Effect>,
     pub(super) halves_until: Option<Tensor>,
+    pub(super) half_products: bool,
     pub(super) sums: Vec<Slice>,
 }
 
@@ -53,6 +54,12 @@ impl Work {
     /// Lets values that are made before `loss` and read again behind it wait in between as halves.
     pub fn halve_until(&mut self, loss: &Tensor) -> &mut Self {
         self.halves_until = Some(loss.clone());
+        self
+    }
+
+    /// Lets kernels round what they multiply to `f16`, where the device has it and gains by it.
+    pub fn halve_products(&mut self) -> &mut Self {
+        self.half_products = true;
         self
     }
 

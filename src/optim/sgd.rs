@@ -6,9 +6,11 @@
 //! their norm, after it averages of the weights may follow.
 //!
 //! First of all a guard scans gradients and loss; once something is not finite, neither parameters nor
-//! running statistics change any more until the alarm is read, so what is on the device stays good.
+//! running statistics change any more until the alarm is read, so what is on the device stays good. With loss
+//! scaling (`loss_scale`) a gradient beyond the range leaves out the one step.
 
 use super::buckets::{WORDS, buckets};
+use super::loss_scale::{LossScale, Scaled};
 use crate::error::Result;
 use crate::gpu::{Gpu, at_once};
 use crate::graph::{Effect, Work};
@@ -60,6 +62,8 @@ pub struct SgdOptions {
     pub head_lr: f32,
     /// A step may be of several batches.
     pub accumulate: bool,
+    /// Gradients are taken of a multiple of the loss, for products of halves.
+    pub loss_scaling: bool,
     /// The largest 2-norm of all gradients: longer ones are shortened to it.
     pub clip_norm: Option<f32>,
     /// Decay of the averages over the steps of parameters and running statistics, which are what is
@@ -78,6 +82,7 @@ impl Default for SgdOptions {
             learning: Learning::All,
             head_lr: 1.0,
             accumulate: false,
+            loss_scaling: false,
             clip_norm: None,
             ema: None,
         }
@@ -124,6 +129,7 @@ pub struct Sgd {
     loss: Tensor,
     ring: Tensor,
     clip: Option<Clip>,
+    scaling: Option<LossScale>,
     /// The longest a row of the classifier's weight may be after a step (weight balancing).
     pub row_limit: Option<f32>,
 }
@@ -171,13 +177,14 @@ impl Sgd {
             loss: Tensor::new(gpu, &[0.0], [1])?,
             ring: Tensor::new(gpu, &[0.0; Self::RING], [Self::RING])?,
             clip: options.clip_norm.map(|limit| Clip::new(gpu, params, limit)).transpose()?,
+            scaling: options.loss_scaling.then(|| LossScale::new(gpu)).transpose()?,
             row_limit: None,
         })
     }
 
     /// Adds to `work`: the gradients of `loss`, the guard and the running statistics that `scope` noted; and
     /// if this is the step's last batch (`update`), clipping, the update, the averages, and the loss's entry in
-    /// the ring.
+    /// the ring. What else heeds the flag comes between this and [`Sgd::end`].
     ///
     /// # Errors
     /// An op on the way without a gradient.
@@ -193,6 +200,8 @@ impl Sgd {
         let own = scope.share.as_ref().map(|share| ops::binary("mul", loss, share)).transpose()?;
         let whole = own.as_ref().map(ops::all_reduce);
         let (own, loss) = (own.as_ref().unwrap_or(loss), whole.as_ref().unwrap_or(loss));
+        let scaled = self.scaling.as_ref().map(|scaling| scaling.of(own)).transpose()?;
+        let own = scaled.as_ref().unwrap_or(own);
         let learning = self.options.learning;
         let slots: Vec<_> = params
             .slots(Kind::Parameter)
@@ -221,6 +230,12 @@ impl Sgd {
         for part in &params.learned {
             let guard = kernels::guard(words(&part.values), part.first as u32, caps);
             effect("guard", guard, &[part.by_batch(), loss, flag]);
+        }
+        if let Some(scaling) = &self.scaling {
+            for part in &params.learned {
+                let (program, args) = scaling.unscale(part);
+                effect("unscale", program, &args);
+            }
         }
         // Below a classifier that learns alone, statistics stay as they are.
         let statistics = params.slots(Kind::Statistic).count();
@@ -285,6 +300,28 @@ impl Sgd {
         }
         effect("record", kernels::record(), &[loss, &self.ring]);
         Ok(())
+    }
+
+    /// Adds to `work` what comes last in a step: the loss scale of the next one.
+    pub fn end(&self, work: &mut Work) {
+        if let Some(scaling) = &self.scaling {
+            work.effect(scaling.rescale(&self.flag));
+        }
+    }
+
+    /// The loss scale; none where there is no scaling.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn scaled(&self, gpu: &Gpu) -> Result<Option<Scaled>> {
+        self.scaling.as_ref().map(|scaling| scaling.read(gpu)).transpose()
+    }
+
+    /// Goes on with the loss scale of an earlier run.
+    pub fn scale_as(&self, gpu: &Gpu, was: Scaled) {
+        if let Some(scaling) = &self.scaling {
+            scaling.write(gpu, was);
+        }
     }
 
     /// What the guard has found, on the device: the first word is not 0 once something is not finite.

@@ -27,8 +27,8 @@ mod validate;
 
 pub use choices::{
     Activations, Augment, BiasStart, Branches, ClassWeights, Combine, ContrastKind, Distill,
-    FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Sampler, ScheduleKind, StartHead, Trained,
-    WeightNorm,
+    FrozenNorms, Head, MixKind, Norm, PolicyKind, Post, Precision, Sampler, ScheduleKind,
+    StartHead, Trained, WeightNorm,
 };
 pub use key::{Key, Kind};
 pub use layers::NbnLayers;
@@ -346,6 +346,8 @@ recipe! {
         device: Option<String> = None;
         /// As what activations wait for the backward pass: f16 takes half the memory
         activations: Activations = Activations::F32, of Activations::NAMES;
+        /// In which numbers a training step is computed: f32, or mixed with halves, whose loss is scaled
+        precision: Precision = Precision::F32, of Precision::NAMES;
         /// Drop an epoch's last batch if it is not full
         drop_last: bool = false;
         /// Of several ranks, batch norms take the statistics of all batches together

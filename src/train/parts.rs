@@ -1,7 +1,8 @@
 //! The parts that a recipe names, as the engine takes them: objective, optimizer, sampler.
 
 use super::config::{
-    ClassWeights, Combine, Config, ContrastKind, Distill, FrozenNorms, Head, Sampler, Trained,
+    ClassWeights, Combine, Config, ContrastKind, Distill, FrozenNorms, Head, Precision, Sampler,
+    Trained,
 };
 use super::momentum::MomentumSpec;
 use crate::data::sampler::Rule;
@@ -106,6 +107,7 @@ pub fn optimizer(config: &Config) -> SgdOptions {
         },
         head_lr: optim.head_lr as f32,
         accumulate: config.train.accumulate > 1,
+        loss_scaling: config.train.precision == Precision::Mixed,
         clip_norm: optim.clip_norm.map(|limit| limit as f32),
         ema: optim.ema,
     }

@@ -4,7 +4,7 @@
 mod evaluate;
 
 use super::about::About;
-use super::config::{Activations, Augment, Config, MixKind, Sampler};
+use super::config::{Activations, Augment, Config, MixKind, Precision, Sampler};
 use super::device_set::DeviceSet;
 use super::momentum::MomentumEncoder;
 use super::teacher::Teacher;
@@ -66,6 +66,8 @@ pub struct Session {
     pub teacher: Option<Teacher>,
     /// As what activations wait for the backward pass.
     pub activations: Activations,
+    /// What kernels may round what they multiply to.
+    pub precision: Precision,
     /// Batch norms take the statistics of all ranks' batches together.
     pub synced: bool,
     /// This rank's share of a batch's loss, where there are several.
@@ -125,6 +127,7 @@ impl Session {
             recompute: false,
             teacher: None,
             activations: Activations::F32,
+            precision: Precision::F32,
             synced: false,
             share: None,
             workspace: Workspace::new(gpu),
@@ -159,6 +162,7 @@ impl Session {
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
         session.activations = config.train.activations;
+        session.precision = config.train.precision;
         session.synced = config.train.sync_bn;
         session.recompute = config.train.recompute;
         Ok(session)
@@ -244,7 +248,7 @@ impl Session {
                 Some(encoder) => {
                     let learner = (&self.model, &scope);
                     let traced = encoder.trace(&self.objective, learner, &x, &labels)?;
-                    self.store_as(&mut work, &traced.loss);
+                    self.round(&mut work, &traced.loss);
                     self.sgd.step(&mut work, &scope, &traced.loss, update)?;
                     for effect in encoder.follow(&traced, &self.params, self.sgd.flag()) {
                         work.effect(effect);
@@ -253,20 +257,27 @@ impl Session {
                 }
                 None => {
                     let (loss, output) = self.loss(&scope, (set, n, augment), &x, &labels)?;
-                    self.store_as(&mut work, &loss);
+                    self.round(&mut work, &loss);
                     self.sgd.step(&mut work, &scope, &loss, update)?;
                     output
                 }
             };
+            if update {
+                self.sgd.end(&mut work);
+            }
             work.effect(predict(&self.gpu, &output, set.predictions()));
             self.plan(key, work)?;
         }
         self.plans.get(&key).ok_or_else(lost_plan)
     }
 
-    /// Tells `work` as what activations wait for the backward pass of `loss`.
-    fn store_as(&self, work: &mut Work, loss: &Tensor) {
-        if self.activations == Activations::F16 {
+    /// Tells `work` as what activations wait for the backward pass of `loss`, and what is rounded.
+    fn round(&self, work: &mut Work, loss: &Tensor) {
+        let mixed = self.precision == Precision::Mixed;
+        if mixed {
+            work.halve_products();
+        }
+        if mixed || self.activations == Activations::F16 {
             work.halve_until(loss);
         }
     }

@@ -25,7 +25,7 @@ use crate::dist::Group;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, mib};
 use crate::nn::is_head_weight;
-use crate::optim::{Alarm, Sgd};
+use crate::optim::{Alarm, Scaled, Sgd};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -38,6 +38,8 @@ mod finish;
 mod ranks;
 mod replay;
 mod saved;
+
+use saved::LOSS_SCALE;
 
 /// How a run is started and shown.
 #[derive(Clone)]
@@ -189,70 +191,6 @@ impl<'a> Trainer<'a> {
         };
         trainer.fit_for_ranks()?;
         Ok(trainer)
-    }
-
-    /// Parameters from `--init`, or everything from the run's last checkpoint.
-    fn start(&mut self) -> Result<()> {
-        if let (Some(t), Some(init)) = (self.config.optim.max_norm, &self.config.train.init) {
-            let file = Checkpoint::load(init)?;
-            let weight = floats(&file).into_iter().find(|(name, ..)| is_head_weight(name));
-            let (_, shape, weight) =
-                weight.ok_or_else(|| Error::data(init, "holds no classifier's weight"))?;
-            self.session.sgd.row_limit = Some(parts::row_limit(t, &weight, shape[0]));
-        }
-        if !self.group.leads() {
-            return if self.options.resume { Ok(()) } else { self.first_plan() };
-        }
-        for skipped in &self.splits.skipped {
-            self.progress.message(&format!("left out {skipped}"));
-        }
-        if let Some(told) = self.feed.told() {
-            self.progress.message(&told);
-        }
-        if !self.options.resume {
-            self.begin_from_init()?;
-            return self.first_plan();
-        }
-        let Some(latest) = self.run.load_latest()? else {
-            self.begin_from_init()?;
-            self.run.truncate_metrics(None)?;
-            self.progress.message("no checkpoint yet: the run starts from its beginning");
-            return Ok(());
-        };
-        if let Some(why) = &latest.rejected {
-            let used = latest.path.display();
-            self.progress.warn(&format!("{why}; continuing from {used}"));
-        }
-        let file = &latest.checkpoint;
-        self.same_ranks(Self::ranks_of(file), &latest.path)?;
-        self.fingerprint.check(file.meta.get("data"), &latest.path)?;
-        if let Some(teacher) = &self.session.teacher {
-            teacher.check(file.meta.get(TEACHER), &latest.path)?;
-        }
-        self.session.params.import(&floats(file)).map_err(|e| at_file(&latest.path, e))?;
-        if let Some(encoder) = &self.session.encoder {
-            encoder.import(&beside(file)).map_err(|e| at_file(&latest.path, e))?;
-        }
-        let position = file.meta.get("position").map(|p| serde_json::from_str(p));
-        let Some(Ok(position)) = position else {
-            return Err(Error::data(&latest.path, "holds no position to resume from"));
-        };
-        self.at = position;
-        self.looked = self.at.step;
-        self.run.truncate_metrics(self.at.epoch.checked_sub(1).map(|e| e as u64))?;
-        self.events = EventWriter::create(self.run.path(), Some(u64::from(self.at.step)))?;
-        self.progress.resume_at(self.at.epoch, self.at.step as usize);
-        let (epoch, step) = (self.at.epoch + 1, self.at.step);
-        self.progress.message(&format!("continuing in epoch {epoch}, after step {step}"));
-        Ok(())
-    }
-
-    /// Plans the first step before anything is written, so that a batch that does not fit is told
-    /// at once.
-    fn first_plan(&mut self) -> Result<()> {
-        let augment = self.config.input.augment != Augment::None;
-        let n = self.own(0, self.feed.batch(0)).len();
-        self.session.train_plan(&self.train, n, augment).map(|_| ())
     }
 
     fn epochs(mut self) -> Result<Outcome> {
@@ -434,6 +372,8 @@ impl<'a> Trainer<'a> {
             row["ranks"] = self.group.size().into();
             row["exchange_seconds"] = exchanged.into();
         }
+        let scaled = self.session.sgd.scaled(&self.gpu)?;
+        row["loss_scale"] = json!(scaled);
         self.run.append_metrics(&row)?;
         let step = u64::from(self.at.step);
         let mut scalars = vec![
@@ -453,6 +393,13 @@ impl<'a> Trainer<'a> {
             line += &format!("  test {}", s.line());
         }
         line += &throughput.line();
+        if let Some(Scaled { scale, skipped, .. }) = scaled {
+            scalars.push(("train/loss_scale", scale.into()));
+            line += &format!("  loss scale {scale}");
+            if skipped > 0 {
+                line += &format!(", {skipped} steps left out");
+            }
+        }
         self.events.scalars(step, &scalars)?;
         self.events.flush()?;
         self.progress.epoch(&line);

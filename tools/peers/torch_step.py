@@ -3,7 +3,9 @@
 
   torch_step.py                          every case, on the CPU and, where there is one, a CUDA device
   torch_step.py --device cpu --threads 2 --batch 32 --repeats 15 step bn
-Cases: step (a ResNet-32 training step), bn, conv, ce, matmul. Needs torch.
+  torch_step.py --device cpu --batch 4 --norm bn --recompute resnet50
+Cases: step (a ResNet-32 training step), bn, conv, ce, matmul; and, where named, resnet50 (a step at 224×224).
+Needs torch, for resnet50 torchvision too.
 
 On CUDA every case runs in float32 without TF32 and with it; the step also under float16 autocast with
 loss scaling (amp) and under torch.compile (without TF32 and with it). A time is the median over
@@ -12,7 +14,9 @@ is the best group.
 """
 
 import argparse
+import functools
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -21,6 +25,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 CASES = ("step", "bn", "conv", "ce", "matmul")
+LARGE = "resnet50"  # only where named: a step takes seconds
 
 
 class Clock:
@@ -44,7 +49,8 @@ class Clock:
     def time(self, case, mode, call, **about):
         try:
             first = self.group(call, 1)
-            self.group(call, 3)
+            if first < 1000:  # what takes seconds is warm after one call
+                self.group(call, 3)
             # groups of about 20 ms, so that the clock's own cost vanishes
             calls = max(1, min(200, int(20 / max(self.group(call, 1), 1e-3))))
             found = [self.group(call, calls) for _ in range(self.repeats)]
@@ -74,15 +80,72 @@ def step(torch, clock, mode, batch, norm):
     torch.manual_seed(0)
     device = clock.device
     model = nets.build("resnet32", 100, norm, "linear").to(device).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=2e-4)
     x = torch.randn(batch, 3, 32, 32, device=device)
     t = (torch.arange(batch, device=device) * 37) % 100
+    call = training(torch, clock, mode, model, (x, t), 2e-4)
+    clock.time(f"resnet32_step_{norm}_b{batch}", mode, call, batch=batch)
+
+
+def resnet50(torch, clock, mode, batch, norm, recompute):
+    """A training step of torchvision's ResNet-50. With NBN, the norms that end the last stage's blocks are
+    normalized, its shortcut's too; with `recompute`, of each block only what comes in is kept, and the
+    rest is computed again for the gradient."""
+    from torch.utils.checkpoint import checkpoint
+    from torchvision import models
+
+    torch.manual_seed(0)
+    device = clock.device
+    model = models.resnet50()
+    if norm == "nbn":
+        normalize_last_stage(torch, model)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert parameters == 25_557_032 + (4 if norm == "nbn" else 0), parameters
+    model = model.to(device).train()
+    if recompute:
+        for block in (*model.layer1, *model.layer2, *model.layer3, *model.layer4):
+            block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+    x = torch.randn(batch, 3, 224, 224, device=device)
+    t = (torch.arange(batch, device=device) * 37) % 1000
+    call = training(torch, clock, mode, model, (x, t), 5e-4)
+
+    def checked():
+        loss = call().item()
+        assert math.isfinite(loss), loss
+
+    name = f"resnet50_step_{norm}{'_recompute' if recompute else ''}_b{batch}"
+    clock.time(name, mode, checked, batch=batch, parameters=parameters)
+
+
+def normalize_last_stage(torch, model):
+    """Makes the norms that end the last stage's blocks NBN with one α, the first of `scale_factor`."""
+    from golden.nets import NormalizedBatchNorm2d
+
+    class Normalized(NormalizedBatchNorm2d):
+        def forward(self, x):
+            return super().forward(x, self.scale_factor[0])
+
+    scale_factor = torch.nn.Parameter(torch.ones(4))
+
+    def normalized(norm):
+        made = Normalized(norm.num_features)
+        made.scale_factor = scale_factor
+        return made
+
+    for block in model.layer4:
+        block.bn3 = normalized(block.bn3)
+    model.layer4[0].downsample[1] = normalized(model.layer4[0].downsample[1])
+
+
+def training(torch, clock, mode, model, data, decay):
+    """A call that does a step of `model` on the images and labels of `data` and gives its loss."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=decay)
     net = torch.compile(model) if mode.startswith("compile") else model
-    scaler = torch.amp.GradScaler(device) if mode == "amp" else None
+    scaler = torch.amp.GradScaler(clock.device) if mode == "amp" else None
+    x, t = data
 
     def call():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.float16, enabled=scaler is not None):
+        with torch.autocast(clock.device, torch.float16, enabled=scaler is not None):
             loss = torch.nn.functional.cross_entropy(net(x), t)
         if scaler is None:
             loss.backward()
@@ -91,8 +154,9 @@ def step(torch, clock, mode, batch, norm):
             scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
+        return loss
 
-    clock.time(f"resnet32_step_{norm}_b{batch}", mode, call, batch=batch)
+    return call
 
 
 def bn(torch, clock, mode):
@@ -155,16 +219,18 @@ def matmul(torch, clock, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)} (default: all)")
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)} (default: these), {LARGE}")
     parser.add_argument("--device", choices=("cpu", "cuda", "both"), default="both")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
-    parser.add_argument("--batch", type=int, nargs="+", default=[32, 128], help="batches of the step")
+    parser.add_argument("--batch", type=int, nargs="+", help="batches of the step (default 32 128; resnet50: 4)")
+    parser.add_argument("--norm", nargs="+", choices=("bn", "nbn"), default=["bn", "nbn"], help="norms of the step")
+    parser.add_argument("--recompute", action="store_true", help="resnet50: blocks computed again for the gradient")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     args = parser.parse_args()
     wanted = args.cases or CASES
-    if wrong := [c for c in wanted if c not in CASES]:
-        parser.error(f"unknown case {wrong[0]}; known: {', '.join(CASES)}")
+    if wrong := [c for c in wanted if c not in (*CASES, LARGE)]:
+        parser.error(f"unknown case {wrong[0]}; known: {', '.join((*CASES, LARGE))}")
     try:
         import torch
     except ImportError as error:
@@ -183,16 +249,19 @@ def main():
             for run in (bn, conv, ce, matmul):
                 if run.__name__ in wanted:
                     run(torch, clock, mode)
-        if "step" not in wanted:
-            continue
         modes = ["fp32"]
         if device == "cuda":
             modes += ["tf32", "amp"] + ([] if args.no_compile else ["compile", "compile-tf32"])
         for mode in modes:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = "32" in mode and mode != "fp32"
-            for batch in args.batch:
-                for norm in ("bn", "nbn"):
-                    step(torch, clock, mode, batch, norm)
+            if "step" in wanted:
+                for batch in args.batch or (32, 128):
+                    for norm in args.norm:
+                        step(torch, clock, mode, batch, norm)
+            if LARGE in wanted:
+                for batch in args.batch or (4,):
+                    for norm in args.norm:
+                        resnet50(torch, clock, mode, batch, norm, args.recompute)
 
 
 if __name__ == "__main__":

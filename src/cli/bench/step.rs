@@ -6,7 +6,7 @@ use crate::bench::step::{
 };
 use crate::error::{Error, Result, unknown};
 use crate::gpu::{Gpu, mib};
-use crate::train::config::{Activations, Norm};
+use crate::train::config::{Activations, Norm, Precision};
 use crate::train::progress::say;
 use serde_json::{Value, json};
 
@@ -37,6 +37,9 @@ pub struct Args {
     /// As what activations wait for the backward pass: f32 or f16
     #[arg(long, default_value = "f32")]
     activations: String,
+    /// In which numbers: f32 or mixed
+    #[arg(long, default_value = "f32")]
+    precision: String,
     /// Timed rounds of the step
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -80,6 +83,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         recompute: args.recompute,
         activations: Activations::parse(&args.activations)
             .ok_or_else(|| unknown("activations", &args.activations, Activations::NAMES))?,
+        precision: Precision::parse(&args.precision)
+            .ok_or_else(|| unknown("precision", &args.precision, Precision::NAMES))?,
     };
     let gpu = Gpu::open(args.device.as_deref())?;
     let found = StepJob::new(&gpu, &spec)?.measure(args.rounds, args.profiles)?;

@@ -7,7 +7,7 @@ use crate::gpu::Gpu;
 use crate::report::number;
 use crate::report::step::{self, Launched};
 use crate::train::atomic::write_atomic;
-use crate::train::config::{Activations, Norm};
+use crate::train::config::{Activations, Norm, Precision};
 use crate::train::progress::say;
 use serde_json::json;
 use std::path::PathBuf;
@@ -69,6 +69,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             side: 32,
             recompute: false,
             activations: Activations::F32,
+            precision: Precision::F32,
         },
     )?;
     // The first run compiles what the driver put off.

@@ -197,6 +197,16 @@ choice! {
     }
 }
 choice! {
+    /// In which numbers a training step is computed.
+    Precision {
+        /// In floats.
+        F32 = "f32",
+        /// Activations wait as halves, convolutions multiply halves where the device gains by it, their sums and all
+        /// else are floats, and the loss is scaled.
+        Mixed = "mixed"
+    }
+}
+choice! {
     /// A change to the classifier after training.
     Post {
         /// None.

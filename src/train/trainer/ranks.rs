@@ -169,6 +169,12 @@ impl Trainer<'_> {
         self.at = serde_json::from_str(&position)
             .map_err(|e| Error::Failure(format!("rank 0's position is none: {e}")))?;
         self.looked = self.at.step;
+        let scaled = self.group.lead(|| text(&self.session.sgd.scaled(&self.gpu)?))?;
+        let scaled: Option<Scaled> = serde_json::from_str(&scaled)
+            .map_err(|e| Error::Failure(format!("rank 0's loss scale is none: {e}")))?;
+        if let Some(scaled) = scaled {
+            self.session.sgd.scale_as(&self.gpu, scaled);
+        }
         self.share_state()
     }
 

@@ -3,6 +3,9 @@
 
 use super::*;
 
+/// Where a checkpoint keeps the loss scale.
+pub(super) const LOSS_SCALE: &str = "loss_scale";
+
 impl Trainer<'_> {
     pub(super) fn save(&mut self) -> Result<()> {
         if !self.group.leads() {
@@ -31,6 +34,9 @@ impl Trainer<'_> {
         file.meta.insert("about".into(), text(&self.about)?);
         file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
+        if let Some(scaled) = self.session.sgd.scaled(&self.gpu)?.filter(|_| optimizer) {
+            file.meta.insert(LOSS_SCALE.into(), text(&scaled)?);
+        }
         self.note_ranks(&mut file);
         if let Some(teacher) = &self.session.teacher {
             file.meta.insert(TEACHER.into(), teacher.fingerprint.clone());

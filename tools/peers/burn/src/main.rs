@@ -1,11 +1,13 @@
 //! Times burn on the work that `evenkeel bench` times; see `../clock.rs` for the command line.
 //!
-//! Groups: step (ResNet-32, forward, loss, backward, SGD), bn, conv, ce, matmul. The feature `gpu`
-//! uses burn's wgpu backend with fusion and autotune, `cpu` its own CPU backend.
+//! Groups: step (ResNet-32, forward, loss, backward, SGD), bn, conv, ce, matmul; where named, resnet50 (a
+//! step at 224×224) and resnet50-recompute (with burn's gradient checkpointing). The feature `gpu` uses
+//! burn's wgpu backend with fusion and autotune, `cpu` its own CPU backend.
 
 #[path = "../../clock.rs"]
 mod clock;
 mod resnet;
+mod resnet50;
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::decay::WeightDecayConfig;
@@ -18,7 +20,10 @@ use burn::tensor::ops::ConvOptions;
 use clock::{Clock, Wanted};
 
 fn main() {
-    let wanted = Wanted::read(&["step", "bn", "conv", "ce", "matmul"]);
+    let wanted = Wanted::read(
+        &["step", "bn", "conv", "ce", "matmul"],
+        &["resnet50", "resnet50-recompute"],
+    );
     let device = device();
     let clock = Clock {
         peer: if cfg!(feature = "gpu") { "burn-gpu" } else { "burn-cpu" },
@@ -38,9 +43,15 @@ fn main() {
     if wanted.has("conv") {
         convolution(&clock, &device);
     }
-    if wanted.has("step") {
-        for batch in &wanted.batches {
-            step(&clock, &device, *batch);
+    for batch in &wanted.batches {
+        if wanted.has("step") {
+            resnet32(&clock, &device, *batch);
+        }
+        if wanted.has("resnet50") {
+            resnet50(&clock, &device, *batch, false);
+        }
+        if wanted.has("resnet50-recompute") {
+            resnet50(&clock, &device, *batch, true);
         }
     }
 }
@@ -133,22 +144,56 @@ fn convolution(clock: &Clock, device: &Device) {
     }
 }
 
-fn step(clock: &Clock, device: &Device, batch: usize) {
+fn resnet32(clock: &Clock, device: &Device, batch: usize) {
     let grad = device.clone().autodiff();
-    let mut model = Some(resnet::ResNet32::new(100, &grad));
+    let model = resnet::ResNet32::new(100, &grad);
+    let data = (normal([batch, 3, 32, 32], &grad), labels(batch, 100, &grad));
+    let case = format!("resnet32_step_bn_b{batch}");
+    step(clock, device, &case, model, resnet::ResNet32::forward, data, 2e-4);
+}
+
+/// With `recompute`, burn computes again what its checkpointing calls memory-bound.
+fn resnet50(clock: &Clock, device: &Device, batch: usize, recompute: bool) {
+    let grad = device.clone().autodiff();
+    let (grad, name) = match recompute {
+        true => (grad.gradient_checkpointing(), "_recompute"),
+        false => (grad, ""),
+    };
+    let model = resnet50::ResNet50::new(1000, &grad);
+    // burn counts running statistics too: a mean and a variance of each of 26,560 channels
+    assert_eq!(model.num_params(), 25_557_032 + 2 * 26_560);
+    let data = (normal([batch, 3, 224, 224], &grad), labels(batch, 1000, &grad));
+    let case = format!("resnet50_step_bn{name}_b{batch}");
+    step(clock, device, &case, model, resnet50::ResNet50::forward, data, 5e-4);
+}
+
+/// A training step: forward, loss, backward, SGD with momentum and weight decay.
+fn step<M: AutodiffModule>(
+    clock: &Clock,
+    device: &Device,
+    case: &str,
+    model: M,
+    forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
+    (x, t): (Tensor<4>, Tensor<1, Int>),
+    decay: f32,
+) {
+    let mut model = Some(model);
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
     let mut optimizer = SgdConfig::new()
         .with_momentum(Some(momentum))
-        .with_weight_decay(Some(WeightDecayConfig::new(2e-4)))
+        .with_weight_decay(Some(WeightDecayConfig::new(decay)))
         .init();
-    let (x, t) = (normal([batch, 3, 32, 32], &grad), labels(batch, 100, &grad));
-    let loss = CrossEntropyLossConfig::new().init(&grad);
+    let loss = CrossEntropyLossConfig::new().init(&x.device());
+    let mut last = None;
     let call = || {
         let old = model.take().expect("the model of the last step");
-        let loss = loss.forward(old.forward(x.clone()), t.clone());
+        let loss = loss.forward(forward(&old, x.clone()), t.clone());
         let found = GradientsParams::from_grads(loss.backward(), &old);
         model = Some(optimizer.step(0.01, old, found));
+        last = Some(loss.clone());
         loss
     };
-    clock.time(&format!("resnet32_step_bn_b{batch}"), call, || wait(device));
+    clock.time(case, call, || wait(device));
+    let last: f32 = last.expect("a step was timed").into_scalar();
+    assert!(last.is_finite(), "{case}: loss {last}");
 }

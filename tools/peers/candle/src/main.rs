@@ -14,7 +14,7 @@ use clock::{Clock, Wanted};
 const CPU: Device = Device::Cpu;
 
 fn main() -> Result<()> {
-    let wanted = Wanted::read(&["step", "bn", "conv", "ce", "matmul"]);
+    let wanted = Wanted::read(&["step", "bn", "conv", "ce", "matmul"], &[]);
     let clock = Clock {
         peer: "candle-cpu",
         version: "0.11.1",

@@ -9,7 +9,7 @@ mod clock;
 use clock::{Clock, Wanted};
 
 fn main() {
-    let wanted = Wanted::read(&["matmul"]);
+    let wanted = Wanted::read(&["matmul"], &[]);
     let clock =
         Clock { peer: "gemm", version: "0.19.0", device: "cpu".into(), repeats: wanted.repeats };
     const N: usize = 512;

@@ -1,0 +1,2 @@
+// Tiles of halves.
+alias Quad = vec4<f16>;

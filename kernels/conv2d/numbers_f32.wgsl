@@ -1,0 +1,2 @@
+// Tiles of floats.
+alias Quad = vec4<f32>;
