@@ -1,4 +1,4 @@
-//! The ImageNet networks against torchvision's: names and shapes, logits, losses of training steps, from
+//! The ImageNet networks against torchvision's, and RIDE's of three experts: names and shapes, logits, losses of training steps, from
 //! weights and images that both sides make from a formula (`tools/golden.py imagenet`). Those at 224
 //! pixels, and most of the deep ones, take minutes: `cargo test --release --test imagenet -- --ignored`.
 
@@ -83,11 +83,14 @@ fn numbers(list: &Value) -> Vec<f64> {
 
 fn spec_of(golden: &Value) -> Spec<'_> {
     let kind = if golden["norm"] == "nbn" { NormKind::Nbn } else { NormKind::Bn };
+    // Several experts are RIDE's, which has cosine classifiers.
+    let count = golden["experts"].as_u64().unwrap_or(1) as usize;
+    let head = if count > 1 { Head::Cosine(30.0) } else { Head::Linear };
     Spec {
         model: golden["model"].as_str().expect("a model"),
         classes: CLASSES,
-        head: Head::Linear,
-        experts: Experts::ONE,
+        head,
+        experts: Experts { count, ..Experts::ONE },
         norms: Norms::new(kind, NormLayers::LastStage, BiasStart::Zero),
         projected: Projected::NONE,
     }
@@ -174,6 +177,17 @@ fn the_deepest_as_torchvision() {
 fn deep_networks_as_torchvision() {
     let files = ["resnet18-bn", "resnet34-bn", "resnet50-nbn"];
     files.into_iter().for_each(|file| same_as_torchvision(&format!("{file}-64.json")));
+}
+
+#[test]
+#[ignore = "deep: minutes"]
+fn rides_experts_as_its_authors_have_them() {
+    same_as_torchvision("ride-resnet50-bn-64.json");
+}
+
+#[test]
+fn rides_experts_have_their_names_and_widths() {
+    golden("ride-resnet50-bn-64.json");
 }
 
 #[test]

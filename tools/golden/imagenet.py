@@ -1,4 +1,5 @@
-"""torchvision's ImageNet ResNets with weights and images made from a formula: names, logits, losses.
+"""torchvision's ImageNet ResNets, and RIDE's of three experts, with weights and images made from a formula: names,
+logits, losses.
 
 Nothing but the results is committed; `tests/imagenet.rs` makes the same weights and images.
 """
@@ -57,7 +58,48 @@ class Normalized(nn.BatchNorm2d):
         )
 
 
-def network(model, norm):
+class Expert(nn.Module):
+    """RIDE's later stages at three quarters of their width, and a cosine classifier (`NormedLinear`, s = 30)."""
+
+    def __init__(self, make, inplanes, layers):
+        super().__init__()
+        self.layer3 = make(inplanes, 192, layers[2])
+        self.layer4 = make(4 * 192, 384, layers[3])
+        self.fc = nn.Linear(4 * 384, CLASSES, bias=False)
+
+    def forward(self, x):
+        x = self.layer4(self.layer3(x)).mean((2, 3))
+        return 30.0 * F.linear(F.normalize(x, dim=1), F.normalize(self.fc.weight, dim=1))
+
+
+class Ride(nn.Module):
+    """RIDE's ResNet-50 for ImageNet-LT (Wang et al., 2021; `reduce_dimension`, `use_norm`): stem and two stages are
+    common. The first expert's parameters are named as the plain network's. Training gives each expert's logits,
+    evaluation their mean."""
+
+    def __init__(self, net, layers, experts):
+        super().__init__()
+        self.conv1, self.bn1, self.layer1, self.layer2 = net.conv1, net.bn1, net.layer1, net.layer2
+        self.maxpool = net.maxpool
+
+        def make(inplanes, planes, blocks):
+            net.inplanes = inplanes
+            return net._make_layer(type(net.layer1[0]), planes, blocks, stride=2)
+
+        each = [Expert(make, 512, layers) for _ in range(experts)]
+        # In this module's dict only, so that its names are not told twice.
+        self.layer3, self.layer4, self.fc = each[0].layer3, each[0].layer4, each[0].fc
+        self.experts = nn.ModuleDict({str(e): each[e] for e in range(1, experts)})
+        self.__dict__["first"] = each[0]
+
+    def forward(self, x):
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.layer2(self.layer1(x))
+        each = [expert(x) for expert in (self.__dict__["first"], *self.experts.values())]
+        return each if self.training else torch.stack(each).mean(0)
+
+
+def network(model, norm, experts):
     """The network with its formula's weights, in float32."""
     from torchvision.models import resnet
 
@@ -72,6 +114,8 @@ def network(model, norm):
     }
     block, layers, options = shapes[model]
     net = resnet.ResNet(block, layers, num_classes=CLASSES, **options)
+    if experts > 1:
+        net = Ride(net, layers, experts)
     if norm == "nbn":
         closing = "bn2" if block is resnet.BasicBlock else "bn3"
         count = 0
@@ -98,9 +142,14 @@ def images(count, size):
     return torch.tensor(x, dtype=torch.float32), torch.arange(count) % CLASSES
 
 
-def record(model, norm, size, batch, steps, rate):
+def loss_of(out, labels):
+    """Cross-entropy; of several experts the sum of each one's."""
+    return sum(F.cross_entropy(z, labels) for z in (out if isinstance(out, list) else [out]))
+
+
+def record(model, norm, size, batch, steps, rate, experts):
     """Names, logits in evaluation, losses of training steps on the same batch."""
-    net = network(model, norm).eval()
+    net = network(model, norm, experts).eval()
     tensors = {n: t for n, t in net.state_dict().items() if not n.endswith("num_batches_tracked")}
     names = "".join(f"{n} {list(t.shape)}\n" for n, t in sorted(tensors.items()))
     x, labels = images(batch, size)
@@ -109,6 +158,7 @@ def record(model, norm, size, batch, steps, rate):
     made = {
         "model": model,
         "norm": norm,
+        "experts": experts,
         "size": size,
         "batch": batch,
         "rate": rate,
@@ -121,14 +171,14 @@ def record(model, norm, size, batch, steps, rate):
     optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = F.cross_entropy(net(x), labels)
+        loss = loss_of(net(x), labels)
         loss.backward()
         optimizer.step()
         made["losses"].append(float(loss.detach()))
     return made
 
 
-# model, norm, size, batch, steps: the ones at 224 pixels are the slow proof.
+# model, norm, size, batch, steps, and experts where they are several: the ones at 224 pixels are the slow proof.
 RECORDS = [
     ("resnet10", "nbn", 64, 4, 3),
     ("resnet18", "bn", 64, 2, 0),
@@ -137,6 +187,7 @@ RECORDS = [
     ("resnet101", "bn", 64, 2, 0),
     ("resnet152", "bn", 64, 2, 0),
     ("resnext50", "nbn", 64, 4, 3),
+    ("resnet50", "bn", 64, 4, 4, 3),
     ("resnet50", "nbn", 224, 4, 5),
     ("resnext50", "nbn", 224, 2, 0),
 ]
@@ -145,8 +196,10 @@ RECORDS = [
 def write(out):
     """Writes all records into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    for model, norm, size, batch, steps in RECORDS:
-        made = record(model, norm, size, batch, steps, 1e-4)
-        path = out / f"{model}-{norm}-{size}.json"
+    for model, norm, size, batch, steps, *experts in RECORDS:
+        # Three cosine classifiers on maps of 2 x 2 have gradients a thousand times as long.
+        rate = 1e-7 if experts else 1e-4
+        made = record(model, norm, size, batch, steps, rate, *(experts or [1]))
+        path = out / f"{'ride-' if experts else ''}{model}-{norm}-{size}.json"
         path.write_text(json.dumps(made, indent=1) + "\n")
         print(path, made["losses"])
