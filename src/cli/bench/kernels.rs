@@ -7,6 +7,7 @@ use crate::bench::limits::{Limits, measure};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::train::progress::say;
+use evenkeel_kernels::Caps;
 use serde_json::json;
 
 /// Arguments of `bench` without a subcommand.
@@ -45,7 +46,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let mut verified = Verified::default();
     for bench in &benches {
-        let offered = bench.choice.variants(&gpu.caps);
+        let mut offered = bench.choice.variants(&gpu.caps);
+        // What mixed precision takes stands beside them.
+        let mixed = Caps { half_products: true, ..gpu.caps.clone() };
+        for variant in bench.choice.variants(&mixed) {
+            if !offered.contains(&variant) {
+                offered.push(variant);
+            }
+        }
         let variants: Vec<Option<&'static str>> = match (args.variants, offered.is_empty()) {
             (true, false) => offered.into_iter().map(Some).collect(),
             _ => vec![None],

@@ -168,7 +168,7 @@ fn resnet50(clock: &Clock, device: &Device, batch: usize, recompute: bool) {
 }
 
 /// A training step: forward, loss, backward, SGD with momentum and weight decay.
-fn step<M: AutodiffModule>(
+fn step<M: Module>(
     clock: &Clock,
     device: &Device,
     case: &str,
