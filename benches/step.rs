@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use evenkeel::bench::step::{StepJob, StepSpec};
 use evenkeel::gpu::Gpu;
-use evenkeel::train::config::{Activations, Norm};
+use evenkeel::train::config::{Activations, Norm, Precision};
 use std::time::{Duration, Instant};
 
 fn benches(c: &mut Criterion) {
@@ -25,6 +25,7 @@ fn benches(c: &mut Criterion) {
             side: 32,
             recompute: false,
             activations: Activations::F32,
+            precision: Precision::F32,
         };
         group.throughput(Throughput::Elements(batch_size as u64));
         group.bench_function(format!("{model}_{}_b{batch_size}", norm.name()), |b| {

@@ -85,6 +85,9 @@ fn runs_are_made_once_and_the_table_is_theirs() {
         let text = std::fs::read_to_string(out.join(file)).expect("a table");
         assert!(text.contains("cifar10-lt/crt"), "{text}");
     }
+    let runs = std::fs::read_to_string(out.join("runs.csv")).expect("a table");
+    assert!(runs.starts_with("recipe,seed,epochs,overall,many,medium,few,rarest_third,"), "{runs}");
+    assert_eq!(runs.lines().count(), 1 + 2 * 3, "{runs}");
     let table = compare(out, &two, "3", &["--table"]).fine();
     assert!(table.out.contains("rarest third") && !table.err.contains("done"), "{}", table.out);
 }

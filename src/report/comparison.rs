@@ -1,4 +1,5 @@
-//! The table of `evenkeel compare`: rows of mean ± standard deviation as text, CSV and one HTML page.
+//! The table of `evenkeel compare`: rows of mean ± standard deviation as text, CSV and one HTML page, and the single
+//! runs as CSV.
 
 use crate::error::{Error, Result};
 use crate::train::atomic::write_atomic;
@@ -92,7 +93,7 @@ pub fn text(rows: &[Row]) -> String {
     out
 }
 
-/// Writes `comparison.csv` and `comparison.html` into `folder`, which is made; their paths.
+/// Writes `comparison.csv`, `comparison.html` and `runs.csv` into `folder`, which is made; the first two's paths.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -101,7 +102,19 @@ pub fn write(folder: &Path, rows: &[Row]) -> Result<[PathBuf; 2]> {
     let paths = [folder.join("comparison.csv"), folder.join("comparison.html")];
     write_atomic(&paths[0], csv(rows)?.as_bytes())?;
     write_atomic(&paths[1], page(rows).as_bytes())?;
+    write_atomic(&folder.join("runs.csv"), runs(rows)?.as_bytes())?;
     Ok(paths)
+}
+
+/// A line for each finished run.
+fn runs(rows: &[Row]) -> Result<String> {
+    let failed = |e: &dyn std::fmt::Display| Error::Failure(format!("runs.csv: {e}"));
+    let mut out = csv::Writer::from_writer(Vec::new());
+    for run in rows.iter().flat_map(|row| &row.runs) {
+        out.serialize(run).map_err(|e| failed(&e))?;
+    }
+    let bytes = out.into_inner().map_err(|e| failed(&e))?;
+    String::from_utf8(bytes).map_err(|e| failed(&e))
 }
 
 /// Shares of 1, empty where there is no value.
@@ -206,6 +219,7 @@ mod tests {
             medium: None,
             few: None,
             rarest: None,
+            runs: Vec::new(),
             images_per_second: None,
             seconds: Some(Spread { mean: 3725.0, std: None }),
             devices: vec!["a <device>".into()],

@@ -313,6 +313,62 @@ impl Spread {
     }
 }
 
+/// A finished run. Accuracies are shares of 1.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finished {
+    /// Its recipe's name.
+    pub recipe: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Its length.
+    pub epochs: usize,
+    /// Accuracy over all test images.
+    pub overall: Option<f64>,
+    /// Over the classes of more than 100 training images.
+    pub many: Option<f64>,
+    /// Of 20 to 100.
+    pub medium: Option<f64>,
+    /// Of fewer.
+    pub few: Option<f64>,
+    /// Over the third of the classes with the fewest training images.
+    pub rarest_third: Option<f64>,
+    /// Training images a second in the last epoch.
+    pub images_per_second: Option<f64>,
+    /// Seconds of its epochs, with their evaluations.
+    pub seconds: f64,
+    /// What it was trained on; several where it was resumed elsewhere.
+    pub device: String,
+}
+
+impl Finished {
+    /// The run of `job`, if it is finished.
+    fn of(job: &Job) -> Result<Option<Self>> {
+        let epochs = job.config.train.epochs;
+        let all = match job.folder.join("metrics.jsonl").exists() {
+            true => read_metrics(&job.folder)?,
+            false => Vec::new(),
+        };
+        let ended = |row: &&Value| row["epoch"].as_u64() == Some(epochs as u64 - 1);
+        let Some(last) = all.last().filter(ended) else { return Ok(None) };
+        let mut devices: Vec<&str> = all.iter().filter_map(|r| r["device"].as_str()).collect();
+        devices.dedup();
+        let of = |pointer: &str| last.pointer(pointer).and_then(Value::as_f64);
+        Ok(Some(Finished {
+            recipe: job.recipe.clone(),
+            seed: job.seed,
+            epochs,
+            overall: of("/test/overall"),
+            many: of("/test/many"),
+            medium: of("/test/medium"),
+            few: of("/test/few"),
+            rarest_third: rarest_third(&job.folder, last)?,
+            images_per_second: of("/images_per_second"),
+            seconds: all.iter().filter_map(|r| r["seconds"].as_f64()).sum(),
+            device: devices.join("; "),
+        }))
+    }
+}
+
 /// A recipe's line in the table. Accuracies are shares of 1.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -323,6 +379,9 @@ pub struct Row {
     pub method: Method,
     /// Seeds whose run is finished.
     pub seeds: Vec<u64>,
+    /// These runs.
+    #[serde(skip)]
+    pub runs: Vec<Finished>,
     /// Accuracy over all test images.
     pub overall: Option<Spread>,
     /// Over the classes of more than 100 training images.
@@ -355,53 +414,39 @@ pub fn rows(recipes: &[String], jobs: &[Job]) -> Result<Vec<Row>> {
     recipes
         .iter()
         .map(|name| {
-            let mut seeds = Vec::new();
-            let mut last: Vec<Value> = Vec::new();
-            let mut rarest = Vec::new();
+            let mut runs = Vec::new();
             let mut differs = Vec::new();
-            let (mut seconds, mut devices) = (Vec::new(), Vec::new());
             for job in jobs.iter().filter(|j| j.recipe == *name) {
                 differs = differences(name, &job.config)?;
-                let epochs = job.config.train.epochs as u64;
-                let all = match job.folder.join("metrics.jsonl").exists() {
-                    true => read_metrics(&job.folder)?,
-                    false => Vec::new(),
-                };
-                let last_of = |r: &&Value| r["epoch"].as_u64() == Some(epochs - 1);
-                if let Some(row) = all.last().filter(last_of).cloned() {
-                    seeds.push(job.seed);
-                    seconds.push(all.iter().filter_map(|r| r["seconds"].as_f64()).sum());
-                    for device in all.iter().filter_map(|r| r["device"].as_str()) {
-                        if !devices.iter().any(|d| d == device) {
-                            devices.push(device.to_string());
-                        }
-                    }
-                    rarest.extend(rarest_third(&job.folder, &row)?);
-                    last.push(row);
+                runs.extend(Finished::of(job)?);
+            }
+            let of = |value: fn(&Finished) -> Option<f64>| {
+                Spread::of(&runs.iter().filter_map(value).collect::<Vec<f64>>())
+            };
+            let mut devices: Vec<String> = Vec::new();
+            for device in runs.iter().flat_map(|r| r.device.split("; ")) {
+                if !devices.iter().any(|d| d == device) {
+                    devices.push(device.to_string());
                 }
             }
-            let of = |pointer: &str| {
-                let values: Vec<f64> =
-                    last.iter().filter_map(|r| r.pointer(pointer)?.as_f64()).collect();
-                Spread::of(&values)
-            };
             let method = recipes::method(name)?;
             if !method.differs.is_empty() {
                 differs.insert(0, method.differs.clone());
             }
             Ok(Row {
                 recipe: name.clone(),
-                overall: of("/test/overall"),
-                many: of("/test/many"),
-                medium: of("/test/medium"),
-                few: of("/test/few"),
-                rarest: Spread::of(&rarest),
-                images_per_second: of("/images_per_second"),
-                seconds: Spread::of(&seconds),
+                overall: of(|r| r.overall),
+                many: of(|r| r.many),
+                medium: of(|r| r.medium),
+                few: of(|r| r.few),
+                rarest: of(|r| r.rarest_third),
+                images_per_second: of(|r| r.images_per_second),
+                seconds: of(|r| Some(r.seconds)),
                 devices,
                 published: method.published,
                 source: method.source.clone(),
-                seeds,
+                seeds: runs.iter().map(|r| r.seed).collect(),
+                runs,
                 method,
                 differs,
             })
