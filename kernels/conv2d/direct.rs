@@ -1,6 +1,6 @@
 //! The portable variant for any shape (`direct.wgsl`).
 
-use super::{Conv2d, Direction, costed, geometry, linear, split};
+use super::{Conv2d, Direction, OPERANDS, costed, geometry, linear, split};
 use crate::{Arg, Caps, Launch, Program, Source};
 
 const DIRECT: Source = source!("conv2d/direct.wgsl");
@@ -30,5 +30,5 @@ pub(super) fn program(s: &Conv2d, direction: Direction, caps: &Caps) -> Program 
     }
     let parts = BUSY.div_ceil(threads as u32).min(s.n).min(64);
     launch.grid[2] = parts;
-    split(s, launch, parts, caps)
+    split(s, launch, parts, &OPERANDS, caps)
 }

@@ -1,6 +1,8 @@
 //! Any shape among 8 lanes of a subgroup (`gather.wgsl`, `gather_weights.wgsl`).
 
-use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, split, words};
+use super::{
+    Conv2d, Direction, OPERANDS, Weights, costed, geometry, linear, pack, shares, split, words,
+};
 use crate::{Arg, Caps, Launch, Program, Source};
 
 const GATHER: Source = source!("conv2d/gather.wgsl");
@@ -38,7 +40,7 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
         .with_subgroups()
         .texels(caps, &["x", "dy"])
         .grid(taps, channels, parts);
-    split(s, costed(launch, s, Direction::BackwardWeights), parts, caps)
+    split(s, costed(launch, s, Direction::BackwardWeights), parts, &OPERANDS, caps)
 }
 
 /// The constants and the include of a kernel that gathers by phases (`phases.wgsl`).

@@ -6,6 +6,7 @@
 
 mod direct;
 mod gather;
+mod pointwise;
 mod rows;
 mod tiled;
 
@@ -60,14 +61,22 @@ pub enum Variant {
     TiledHalf,
     /// 3x3 with stride 1 or 2 among 8 lanes of a subgroup: rows of pixels in lanes, weights by shuffle.
     Rows,
+    /// 1x1 as a matrix product among 8 lanes of a subgroup.
+    Pointwise,
     /// Any shape among 8 lanes of a subgroup: pixels gathered one by one, weights by shuffle.
     Gather,
 }
 
 impl Variant {
     /// All variants.
-    pub const ALL: [Variant; 5] =
-        [Variant::Direct, Variant::Tiled, Variant::TiledHalf, Variant::Rows, Variant::Gather];
+    pub const ALL: [Variant; 6] = [
+        Variant::Direct,
+        Variant::Tiled,
+        Variant::TiledHalf,
+        Variant::Rows,
+        Variant::Pointwise,
+        Variant::Gather,
+    ];
 
     /// The variant's name, as tables and the command line write it.
     pub fn name(self) -> &'static str {
@@ -76,6 +85,7 @@ impl Variant {
             Variant::Tiled => "tiled",
             Variant::TiledHalf => "tiled-f16",
             Variant::Rows => "rows",
+            Variant::Pointwise => "pointwise",
             Variant::Gather => "gather",
         }
     }
@@ -132,6 +142,9 @@ pub fn variants(shape: &Conv2d, direction: Direction, caps: &Caps) -> Vec<Varian
         if rows::fits(shape) {
             found.push(Variant::Rows);
         }
+        if pointwise::fits(shape) {
+            found.push(Variant::Pointwise);
+        }
         found.push(Variant::Gather);
     }
     if caps.software {
@@ -151,6 +164,7 @@ pub fn program(shape: &Conv2d, direction: Direction, variant: Variant, caps: &Ca
         Variant::Tiled => tiled::program(shape, direction, false, caps),
         Variant::TiledHalf => tiled::program(shape, direction, true, caps),
         Variant::Rows => rows::program(shape, direction, caps),
+        Variant::Pointwise => pointwise::program(shape, direction, caps),
         Variant::Gather => gather::program(shape, direction, caps),
     }
 }
@@ -205,18 +219,20 @@ fn linear(launch: Launch, threads: usize, size: usize) -> Launch {
 const PACK: Source = source!("conv2d/pack.wgsl");
 const SUM_PARTIALS: Source = source!("conv2d/sum_partials.wgsl");
 
-/// Finishes backward-weights: `launch` writes `parts` sums over shares of the batch, one after
-/// another; with more than one they go to a temporary and a second launch adds them up.
-fn split(s: &Conv2d, launch: Launch, parts: u32, caps: &Caps) -> Program {
-    let inputs = [Arg::In(0), Arg::In(1)];
+/// Backward-weights' operands.
+const OPERANDS: [Arg; 2] = [Arg::In(0), Arg::In(1)];
+
+/// Finishes backward-weights: `launch`, which asks for the length of `again`, writes `parts` sums over shares of the
+/// batch, one after another; with more than one they go to a temporary and a second launch adds them up.
+fn split(s: &Conv2d, launch: Launch, parts: u32, again: &[Arg], caps: &Caps) -> Program {
     let mut p = Program::default();
     if parts <= 1 {
-        p.push_reading(launch, &[inputs[0], inputs[1], Arg::Out(0)], &inputs);
+        p.push_reading(launch, &[OPERANDS[0], OPERANDS[1], Arg::Out(0)], again);
         return p;
     }
     let len = s.weight_words();
     let partial = p.temp(len * parts as usize);
-    p.push_reading(launch, &[inputs[0], inputs[1], partial], &inputs);
+    p.push_reading(launch, &[OPERANDS[0], OPERANDS[1], partial], again);
     let (all, one) = (len as u64 * u64::from(parts), len as u64);
     let sum = Launch::new(SUM_PARTIALS, "main").texels(caps, &["partial"]);
     let sum = linear(sum, len, 64).cost(all - one, 4 * all, 4 * one);

@@ -7,10 +7,10 @@ const ROWS: Source = source!("conv2d/rows.wgsl");
 const ROWS_UP: Source = source!("conv2d/rows_up.wgsl");
 const WEIGHTS: Source = source!("conv2d/weights_rows.wgsl");
 const SUM_BLOCKS: Source = source!("conv2d/sum_blocks.wgsl");
-const OPERANDS_VEC4: Source = source!("conv2d/operands_vec4.wgsl");
-const OPERANDS_ANY: Source = source!("conv2d/operands_any.wgsl");
-const QUADS_VEC4: Source = source!("conv2d/quads_vec4.wgsl");
-const QUADS_ANY: Source = source!("conv2d/quads_any.wgsl");
+pub(super) const OPERANDS_VEC4: Source = source!("conv2d/operands_vec4.wgsl");
+pub(super) const OPERANDS_ANY: Source = source!("conv2d/operands_any.wgsl");
+pub(super) const QUADS_VEC4: Source = source!("conv2d/quads_vec4.wgsl");
+pub(super) const QUADS_ANY: Source = source!("conv2d/quads_any.wgsl");
 
 /// Output channels of a workgroup in `rows.wgsl`.
 const C: u32 = 8;

@@ -1,7 +1,7 @@
 //! Implicit GEMM in workgroup tiles, portable, for real GPUs (`tiled.wgsl`); with tiles of floats, or of halves
 //! where the device has them.
 
-use super::{Conv2d, Direction, costed, gather::phased, geometry, split};
+use super::{Conv2d, Direction, OPERANDS, costed, gather::phased, geometry, split};
 use crate::{Arg, Caps, Launch, Program, Source, linear_grid};
 
 const TILED: Source = source!("conv2d/tiled.wgsl");
@@ -83,5 +83,5 @@ fn weights(s: &Conv2d, halves: bool, caps: &Caps) -> Program {
     let mut launch = costed(tile.constants(launch), s, Direction::BackwardWeights);
     launch.grid = linear_grid(tiles);
     launch.grid[2] = shares * s.groups;
-    split(s, launch, shares, caps)
+    split(s, launch, shares, &OPERANDS, caps)
 }

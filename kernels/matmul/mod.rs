@@ -54,6 +54,9 @@ impl Variant {
     }
 }
 
+/// 32 x 32 tiles among 8 lanes of a subgroup.
+pub(crate) const SUBGROUP: Source = source!("matmul/subgroup.wgsl");
+
 /// The variants that this device can run, the best first.
 pub fn variants(p: &Matmul, caps: &Caps) -> Vec<Variant> {
     let work = u64::from(p.batch) * u64::from(p.m) * u64::from(p.n) * u64::from(p.k);
@@ -83,7 +86,7 @@ pub fn program(p: &Matmul, variant: Variant, caps: &Caps) -> Program {
         Variant::Naive => (source!("matmul/naive.wgsl"), 64),
         Variant::Register => (source!("matmul/register.wgsl"), 64),
         Variant::Tiled => (source!("matmul/tiled.wgsl"), 64),
-        Variant::Subgroup | Variant::Packed => (source!("matmul/subgroup.wgsl"), 32),
+        Variant::Subgroup | Variant::Packed => (SUBGROUP, 32),
     };
     let (tiles_m, tiles_n) = (p.m.div_ceil(edge), p.n.div_ceil(edge));
     let steps = p.k.div_ceil(4);

@@ -1,6 +1,11 @@
 // Where a workgroup's part of C lies and how it is stored. Constants: M, N, BIAS, TILES_M, TILES_N.
 #include "result"
 
+// The range of k.
+fn steps(matrix: u32) -> vec2<u32> {
+    return vec2<u32>(0u, K);
+}
+
 // bias[column .. column + 3], or zero.
 fn bias_at(column: u32) -> vec4<f32> {
     if (BIAS) {

@@ -7,7 +7,8 @@
 // is stored [k, m]. Going over i outside the four k keeps an accumulator in registers for 64
 // multiply-adds. Larger tiles load less but overflow the instruction cache.
 // Grid: linear, one workgroup (one subgroup) a tile. Bindings: 0 a, 1 b, 2 bias, 3 c.
-// `blocks` is blocks.wgsl, or operands_packed.wgsl after pack.wgsl. Constants: theirs, output.wgsl, BATCH.
+// `blocks` is blocks.wgsl, or operands_packed.wgsl after pack.wgsl. Constants: theirs, output.wgsl, BATCH. A 1x1
+// convolution is this with operands, result and bindings of its own (conv2d/pointwise.wgsl).
 #include "blocks"
 #include "output"
 
@@ -53,7 +54,8 @@ fn main(
     var c5: mat4x4<f32>;
     var c6: mat4x4<f32>;
     var c7: mat4x4<f32>;
-    for (var k = 0u; k < K; k += 4u) {
+    let range = steps(tile.z);
+    for (var k = range.x; k < range.y; k += 4u) {
         let va = block_a(tile.z, row + lane * STEP, SPREAD, k);
         let vb = block_b(tile.z, column, k);
         c0 += vb * from_lane(va, 0u);

@@ -58,6 +58,12 @@ pub(super) fn cases() -> Vec<Case> {
         // kernels
         conv("1x1", [2, 8, 7, 7], [5, 8, 1, 1], json!({})),
         conv("1x1_s2", [2, 8, 7, 6], [12, 8, 1, 1], json!({"stride": 2})),
+        conv("1x1_quads", [2, 8, 6, 6], [12, 8, 1, 1], json!({})),
+        conv("1x1_quads_of_7x7", [3, 36, 7, 7], [68, 36, 1, 1], json!({})),
+        conv("1x1_quads_s2", [2, 8, 8, 8], [12, 8, 1, 1], json!({"stride": 2})),
+        conv("1x1_quads_s2_odd", [2, 12, 7, 9], [36, 12, 1, 1], json!({"stride": 2})),
+        conv("1x1_quads_s3", [1, 4, 8, 7], [8, 4, 1, 1], json!({"stride": 3})),
+        conv("1x1_over_tiles", [2, 68, 10, 10], [36, 68, 1, 1], json!({})),
         conv("1x1_channels_512", [1, 512, 3, 3], [20, 512, 1, 1], json!({})),
         conv("1x1_channels_2048", [1, 2048, 1, 2], [3, 2048, 1, 1], json!({})),
         conv("1x1_to_2048", [2, 4, 2, 2], [2048, 4, 1, 1], json!({})),
