@@ -28,7 +28,7 @@ fn tile_of(wg: vec3<u32>, groups: vec3<u32>) -> vec3<u32> {
     return vec3<u32>(tile % TILES_M, tile / TILES_M, 0u);
 }
 
-fn steps(matrix: u32) -> vec2<u32> { return vec2<u32>(0u, IN); }
+fn steps(matrix: u32, matrices: u32) -> vec2<u32> { return vec2<u32>(0u, IN); }
 
 fn block_a(matrix: u32, row: u32, spread: u32, k: u32) -> mat4x4<f32> {
     let at = (row / 32u * IN + k) * 8u + row % 32u / 4u;

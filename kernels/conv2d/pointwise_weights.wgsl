@@ -19,18 +19,16 @@ const PIXELS: u32 = HO * WO;
 const QUADS: u32 = (PIXELS + 3u) / 4u;
 const TILES_N: u32 = (CI + 31u) / 32u;
 
-var<private> share_size: u32;                       // in k
-
 fn tile_of(wg: vec3<u32>, groups: vec3<u32>) -> vec3<u32> {
-    let quads = x_words() / (CI * H * W) * QUADS;
-    share_size = (quads + groups.z - 1u) / groups.z * 4u;
     let tile = wg.x + wg.y * groups.x;
     return vec3<u32>(tile / TILES_N, tile % TILES_N, wg.z);
 }
 
-fn steps(share: u32) -> vec2<u32> {
-    let all = x_words() / (CI * H * W) * (QUADS * 4u);
-    return min(vec2<u32>(share, share + 1u) * share_size, vec2<u32>(all));
+// The range of k of a share.
+fn steps(share: u32, shares: u32) -> vec2<u32> {
+    let quads = x_words() / (CI * H * W) * QUADS;
+    let size = (quads + shares - 1u) / shares;
+    return min(vec2<u32>(share, share + 1u) * size, vec2<u32>(quads)) * 4u;
 }
 
 // Zeros behind an image's last pixel.

@@ -2,7 +2,7 @@
 #include "result"
 
 // The range of k.
-fn steps(matrix: u32) -> vec2<u32> {
+fn steps(matrix: u32, matrices: u32) -> vec2<u32> {
     return vec2<u32>(0u, K);
 }
 

@@ -54,7 +54,7 @@ fn main(
     var c5: mat4x4<f32>;
     var c6: mat4x4<f32>;
     var c7: mat4x4<f32>;
-    let range = steps(tile.z);
+    let range = steps(tile.z, groups.z);
     for (var k = range.x; k < range.y; k += 4u) {
         let va = block_a(tile.z, row + lane * STEP, SPREAD, k);
         let vb = block_b(tile.z, column, k);
