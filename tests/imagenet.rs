@@ -1,6 +1,6 @@
-//! The ImageNet networks against torchvision's, and RIDE's of three experts: names and shapes, logits, losses of training steps, from
-//! weights and images that both sides make from a formula (`tools/golden.py imagenet`). Those at 224
-//! pixels, and most of the deep ones, take minutes: `cargo test --release --test imagenet -- --ignored`.
+//! The ImageNet networks against torchvision's, and RIDE's of three experts: names and shapes, logits, losses of
+//! training steps, from weights and images that both sides make from a formula (`tools/golden.py imagenet`). Those at
+//! 224 pixels, and most of the deep ones, take minutes: `cargo test --release --test imagenet -- --ignored`.
 
 mod common;
 

@@ -36,7 +36,6 @@ fn session(gpu: &Rc<Gpu>, precision: Precision) -> (Session, DeviceSet) {
     let mut session =
         Session::new(gpu, &spec, &ObjectiveSpec::default(), sgd, 0).expect("a session");
     session.activations = Activations::F16;
-    session.precision = precision;
     (session, set)
 }
 

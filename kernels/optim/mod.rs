@@ -1,6 +1,6 @@
 //! The optimizer step over flat buffers: guard against non-finite values, loss scaling, sum over a step's batches,
-//! clipping, SGD, running statistics, averages, the record of losses. One launch each, whatever the number of parameters; one a part where they
-//! are more than a device binds.
+//! clipping, SGD, running statistics, averages, the record of losses. One launch each, whatever the number of
+//! parameters; one a part where they are more than a device binds.
 //!
 //! Parameters lie in one buffer of `words` (a multiple of 64), each starting at a multiple of 64 with
 //! zeros behind it; gradients and momentum are its twins. The kernels read lengths off the bindings:

@@ -139,7 +139,6 @@ impl StepJob {
         let mut session = Session::new(gpu, &network, &ObjectiveSpec::default(), sgd, 0)?;
         session.recompute = spec.recompute;
         session.activations = spec.activations;
-        session.precision = spec.precision;
         let set = DeviceSet::upload(gpu, &data)?;
         let mut job = StepJob {
             gpu: gpu.clone(),

@@ -62,7 +62,7 @@ pub struct SgdOptions {
     pub head_lr: f32,
     /// A step may be of several batches.
     pub accumulate: bool,
-    /// Gradients are taken of a multiple of the loss, for products of halves.
+    /// Mixed precision: gradients are taken of a multiple of the loss, for products of halves.
     pub loss_scaling: bool,
     /// The largest 2-norm of all gradients: longer ones are shortened to it.
     pub clip_norm: Option<f32>,
@@ -307,6 +307,11 @@ impl Sgd {
         if let Some(scaling) = &self.scaling {
             work.effect(scaling.rescale(&self.flag));
         }
+    }
+
+    /// Whether gradients are taken of a multiple of the loss: then a step is in mixed precision.
+    pub fn scales_loss(&self) -> bool {
+        self.scaling.is_some()
     }
 
     /// The loss scale; none where there is no scaling.

@@ -108,55 +108,61 @@ pub fn write(folder: &Path, rows: &[Row]) -> Result<[PathBuf; 2]> {
 
 /// A line for each finished run.
 fn runs(rows: &[Row]) -> Result<String> {
-    let failed = |e: &dyn std::fmt::Display| Error::Failure(format!("runs.csv: {e}"));
+    written("runs.csv", |out| {
+        rows.iter().flat_map(|row| &row.runs).try_for_each(|run| out.serialize(run))
+    })
+}
+
+/// What `write` puts into the file `name`.
+fn written(
+    name: &str,
+    write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> csv::Result<()>,
+) -> Result<String> {
+    let failed = |e: &dyn std::fmt::Display| Error::Failure(format!("{name}: {e}"));
     let mut out = csv::Writer::from_writer(Vec::new());
-    for run in rows.iter().flat_map(|row| &row.runs) {
-        out.serialize(run).map_err(|e| failed(&e))?;
-    }
+    write(&mut out).map_err(|e| failed(&e))?;
     let bytes = out.into_inner().map_err(|e| failed(&e))?;
     String::from_utf8(bytes).map_err(|e| failed(&e))
 }
 
 /// Shares of 1, empty where there is no value.
 fn csv(rows: &[Row]) -> Result<String> {
-    let failed = |e: &dyn std::fmt::Display| Error::Failure(format!("comparison.csv: {e}"));
-    let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record([
-        "recipe",
-        "seeds",
-        "overall",
-        "overall_std",
-        "many",
-        "many_std",
-        "medium",
-        "medium_std",
-        "few",
-        "few_std",
-        "rarest_third",
-        "rarest_third_std",
-        "images_per_second",
-        "seconds",
-        "device",
-        "published_percent",
-        "source",
-        "differs",
-    ])
-    .map_err(|e| failed(&e))?;
-    for row in rows {
-        let mut record = vec![row.recipe.clone(), row.seeds.len().to_string()];
-        for spread in [row.overall, row.many, row.medium, row.few, row.rarest] {
-            record.push(spread.map_or(String::new(), |s| s.mean.to_string()));
-            record.push(spread.and_then(|s| s.std).map_or(String::new(), |s| s.to_string()));
+    written("comparison.csv", |out| {
+        out.write_record([
+            "recipe",
+            "seeds",
+            "overall",
+            "overall_std",
+            "many",
+            "many_std",
+            "medium",
+            "medium_std",
+            "few",
+            "few_std",
+            "rarest_third",
+            "rarest_third_std",
+            "images_per_second",
+            "seconds",
+            "device",
+            "published_percent",
+            "source",
+            "differs",
+        ])?;
+        for row in rows {
+            let mut record = vec![row.recipe.clone(), row.seeds.len().to_string()];
+            for spread in [row.overall, row.many, row.medium, row.few, row.rarest] {
+                record.push(spread.map_or(String::new(), |s| s.mean.to_string()));
+                record.push(spread.and_then(|s| s.std).map_or(String::new(), |s| s.to_string()));
+            }
+            record.push(row.images_per_second.map_or(String::new(), |s| s.mean.to_string()));
+            record.push(row.seconds.map_or(String::new(), |s| s.mean.to_string()));
+            record.push(row.devices.join("; "));
+            record.push(row.published.map_or(String::new(), |p| p.to_string()));
+            record.extend([row.source.clone(), row.differs.join("; ")]);
+            out.write_record(&record)?;
         }
-        record.push(row.images_per_second.map_or(String::new(), |s| s.mean.to_string()));
-        record.push(row.seconds.map_or(String::new(), |s| s.mean.to_string()));
-        record.push(row.devices.join("; "));
-        record.push(row.published.map_or(String::new(), |p| p.to_string()));
-        record.extend([row.source.clone(), row.differs.join("; ")]);
-        out.write_record(&record).map_err(|e| failed(&e))?;
-    }
-    let bytes = out.into_inner().map_err(|e| failed(&e))?;
-    String::from_utf8(bytes).map_err(|e| failed(&e))
+        Ok(())
+    })
 }
 
 fn page(rows: &[Row]) -> String {

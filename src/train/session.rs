@@ -4,7 +4,7 @@
 mod evaluate;
 
 use super::about::About;
-use super::config::{Activations, Augment, Config, MixKind, Precision, Sampler};
+use super::config::{Activations, Augment, Config, MixKind, Sampler};
 use super::device_set::DeviceSet;
 use super::momentum::MomentumEncoder;
 use super::teacher::Teacher;
@@ -66,8 +66,6 @@ pub struct Session {
     pub teacher: Option<Teacher>,
     /// As what activations wait for the backward pass.
     pub activations: Activations,
-    /// What kernels may round what they multiply to.
-    pub precision: Precision,
     /// Batch norms take the statistics of all ranks' batches together.
     pub synced: bool,
     /// This rank's share of a batch's loss, where there are several.
@@ -127,7 +125,6 @@ impl Session {
             recompute: false,
             teacher: None,
             activations: Activations::F32,
-            precision: Precision::F32,
             synced: false,
             share: None,
             workspace: Workspace::new(gpu),
@@ -162,7 +159,6 @@ impl Session {
         session.policy = policy::policy(gpu, &config.input, [h, w])?;
         session.backbone = parts::backbone(config);
         session.activations = config.train.activations;
-        session.precision = config.train.precision;
         session.synced = config.train.sync_bn;
         session.recompute = config.train.recompute;
         Ok(session)
@@ -273,7 +269,7 @@ impl Session {
 
     /// Tells `work` as what activations wait for the backward pass of `loss`, and what is rounded.
     fn round(&self, work: &mut Work, loss: &Tensor) {
-        let mixed = self.precision == Precision::Mixed;
+        let mixed = self.sgd.scales_loss();
         if mixed {
             work.halve_products();
         }

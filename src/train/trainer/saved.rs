@@ -34,7 +34,7 @@ impl Trainer<'_> {
         file.meta.insert("about".into(), text(&self.about)?);
         file.meta.insert("data".into(), text(&self.fingerprint)?);
         file.meta.insert("position".into(), text(&self.at)?);
-        if let Some(scaled) = self.session.sgd.scaled(&self.gpu)?.filter(|_| optimizer) {
+        if optimizer && let Some(scaled) = self.session.sgd.scaled(&self.gpu)? {
             file.meta.insert(LOSS_SCALE.into(), text(&scaled)?);
         }
         self.note_ranks(&mut file);
