@@ -15,6 +15,11 @@ pub(super) const QUADS_ANY: Source = source!("conv2d/quads_any.wgsl");
 /// Output channels of a workgroup in `rows.wgsl`.
 const C: u32 = 8;
 
+/// Channels of a workgroup in the other two: half as many where there are no more.
+fn block(channels: u32) -> u32 {
+    if channels <= 8 { 8 } else { 16 }
+}
+
 pub(super) fn fits(s: &Conv2d) -> bool {
     (s.kh, s.kw) == (3, 3)
         && (s.stride == [1, 1] || s.stride == [2, 2])
@@ -68,31 +73,34 @@ fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
 /// Backward-data with stride 2: all four phases of dx from one pass over dy.
 fn up(s: &Conv2d, caps: &Caps) -> Program {
     let mut p = Program::default();
-    let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block: 16 }, caps);
+    let block = block(s.ci);
+    let packed = pack(&mut p, s, Weights { transpose: true, flip: false, block }, caps);
     let units = words([s.n, s.h.div_ceil(2), s.w.div_ceil(2).div_ceil(4), 1]);
-    let launch = quads(geometry(Launch::new(ROWS_UP, "main"), s), s, caps);
+    let launch = geometry(Launch::new(ROWS_UP, "main"), s).constant("C", block);
+    let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, Direction::BackwardData), units, 8);
-    launch.grid[2] = s.ci.div_ceil(16);
+    launch.grid[2] = s.ci.div_ceil(block);
     p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
     p
 }
 
-/// Backward-weights: blocks of 8 input and 16 output channels, the batch's rows cut into shares.
+/// Backward-weights: blocks of 8 input and 8 or 16 output channels, the batch's rows cut into shares.
 fn weights(s: &Conv2d, caps: &Caps) -> Program {
-    const BLOCK: u32 = 16;
+    let block = block(s.co);
     let (ho, wo) = s.out_hw();
-    let blocks = s.ci.div_ceil(8) * s.co.div_ceil(BLOCK);
+    let blocks = s.ci.div_ceil(8) * s.co.div_ceil(block);
     let rows = s.n * wo.div_ceil(8) * ho;
     let parts = shares(blocks, rows);
     let operands = if aligned(s) { OPERANDS_VEC4 } else { OPERANDS_ANY };
     let launch = geometry(Launch::new(WEIGHTS, "main"), s)
         .constant("STRIDE", s.stride[0])
+        .constant("C", block)
         .part("operands", operands)
         .texels(caps, &["x", "dy"])
         .with_subgroups()
-        .grid(s.ci.div_ceil(8), s.co.div_ceil(BLOCK), parts);
+        .grid(s.ci.div_ceil(8), s.co.div_ceil(block), parts);
     let launch = costed(launch, s, Direction::BackwardWeights);
-    let len = s.co.div_ceil(BLOCK) as usize * words([s.ci, BLOCK, 9, parts]);
+    let len = s.co.div_ceil(block) as usize * words([s.ci, block, 9, parts]);
     let mut p = Program::default();
     let partial = p.temp(len);
     let measured = lengths(s, &[Arg::In(0), Arg::In(1)], 1);
@@ -101,7 +109,7 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
     let sum = Launch::new(SUM_BLOCKS, "main")
         .constant("CI", s.ci)
         .constant("CO", s.co)
-        .constant("C", BLOCK)
+        .constant("C", block)
         .constant("TAPS", 9u32)
         .texels(caps, &["partial"])
         .cost(len as u64, 4 * len as u64, 4 * one as u64);

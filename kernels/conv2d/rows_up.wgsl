@@ -7,7 +7,7 @@
 //   dx[2i+1,2j+1] = sum over co of  w00*dy[i+1,j+1] + w02*dy[i+1,j] + w20*dy[i,j+1] + w22*dy[i,j]
 //
 // Mapping: a workgroup is 8 lanes of one subgroup. A lane takes 4 neighbouring positions (i, j..j+3)
-// of dy and computes 2 rows x 8 columns of dx for C = 16 channels: 4*C vec4 accumulators. For each
+// of dy and computes 2 rows x 8 columns of dx for C = 8 or 16 channels: 4*C vec4 accumulators. For each
 // channel of dy it loads two quads (the pixel to the right comes from the next lane); the weights
 // are loaded once for the subgroup, different ones in each lane, and broadcast by shuffles.
 // Grid: x, y: workgroups over units of 4 positions, folded; z: blocks of C channels of dx.
@@ -19,7 +19,6 @@
 
 #input weight 1 vec4<f32>
 
-const C: u32 = 16u;
 const LATTICE: vec2<u32> = (vec2<u32>(H, W) + 1u) / 2u;
 const QUADS: u32 = (LATTICE.y + 3u) / 4u;
 const WHOLE_ROWS: bool = 8u % QUADS == 0u;          // no row of units crosses a subgroup
@@ -94,8 +93,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         load_weights(0u, share);
         load_weights(1u, share);
         load_weights(2u, share);
-        load_weights(3u, share);
-        load_weights(4u, share);
+        if C > 8u {
+            load_weights(3u, share);
+            load_weights(4u, share);
+        }
         load_row(0u, plane, i, q);
         load_row(1u, plane, i, q);
         channel(0u);
@@ -106,14 +107,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         channel(5u);
         channel(6u);
         channel(7u);
-        channel(8u);
-        channel(9u);
-        channel(10u);
-        channel(11u);
-        channel(12u);
-        channel(13u);
-        channel(14u);
-        channel(15u);
+        if C > 8u {
+            channel(8u);
+            channel(9u);
+            channel(10u);
+            channel(11u);
+            channel(12u);
+            channel(13u);
+            channel(14u);
+            channel(15u);
+        }
         plane += HO * WO;
         share += 9u * C / 4u;
     }
@@ -131,13 +134,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         store(5u, ci, at, h, count);
         store(6u, ci, at, h, count);
         store(7u, ci, at, h, count);
-        store(8u, ci, at, h, count);
-        store(9u, ci, at, h, count);
-        store(10u, ci, at, h, count);
-        store(11u, ci, at, h, count);
-        store(12u, ci, at, h, count);
-        store(13u, ci, at, h, count);
-        store(14u, ci, at, h, count);
-        store(15u, ci, at, h, count);
+        if C > 8u {
+            store(8u, ci, at, h, count);
+            store(9u, ci, at, h, count);
+            store(10u, ci, at, h, count);
+            store(11u, ci, at, h, count);
+            store(12u, ci, at, h, count);
+            store(13u, ci, at, h, count);
+            store(14u, ci, at, h, count);
+            store(15u, ci, at, h, count);
+        }
     }
 }

@@ -3,24 +3,23 @@
 //   dw[co,ci,kh,kw] = sum over n,oh,ow of dy[n,co,oh,ow] * x[n, ci, oh*STRIDE+kh-1, ow*STRIDE+kw-1]
 //
 // Mapping: a workgroup is 8 lanes of one subgroup. A lane owns one input channel; the subgroup owns
-// C = 16 output channels, so a lane accumulates 16 x 9 sums and nothing is ever added across lanes.
+// C output channels (8 or 16), so a lane accumulates C x 9 sums and nothing is ever added across lanes.
 // The work is cut into strips, 8 columns of dy wide, and goes down a strip row by row: the lane loads
 // the new rows of its channel of x and keeps those that the next row of dy needs again; the
-// subgroup loads the 16 x 8 values of dy, different ones in each lane, and broadcasts them by shuffles.
-// Grid: x input channels / 8, y output channels / 16, z shares of the rows of all strips and images.
+// subgroup loads the C x 8 values of dy, different ones in each lane, and broadcasts them by shuffles.
+// Grid: x input channels / 8, y output channels / C, z shares of the rows of all strips and images.
 // Bindings: 0 x, 1 dy, 2 partial[z][block of co][ci][C][9], summed by sum_blocks.wgsl.
 // The batch size follows from the length of x.
 
 #include "operands"
 #include "subgroup.wgsl"
 
-const C: u32 = 16u;
 const STRIPS: u32 = (WO + 7u) / 8u;
 const SPAN: u32 = 8u * STRIDE;                      // columns of x under a strip, sides not counted
 const PITCH: u32 = 18u;                             // of a row of `pixels`
 const COLUMNS: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-var<private> acc: array<vec3<f32>, 48>;             // [C][kh], kw in the vector
+var<private> acc: array<vec3<f32>, 48>;             // [C][kh], kw in the vector; with C = 8 half of it
 var<private> grad: array<vec4<f32>, 4>;             // this lane's share of a row of dy
 var<private> pixels: array<f32, 54>;                // 3 rows of x; entry 0 is left of the strip
 
@@ -147,8 +146,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
             load_row(2u, plane, oh * STRIDE + 1u, strip);
             load_grad(0u, lane, n, co, oh, strip);
             load_grad(1u, lane, n, co, oh, strip);
-            load_grad(2u, lane, n, co, oh, strip);
-            load_grad(3u, lane, n, co, oh, strip);
+            if C > 8u {
+                load_grad(2u, lane, n, co, oh, strip);
+                load_grad(3u, lane, n, co, oh, strip);
+            }
             channel(0u);
             channel(1u);
             channel(2u);
@@ -157,14 +158,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
             channel(5u);
             channel(6u);
             channel(7u);
-            channel(8u);
-            channel(9u);
-            channel(10u);
-            channel(11u);
-            channel(12u);
-            channel(13u);
-            channel(14u);
-            channel(15u);
+            if C > 8u {
+                channel(8u);
+                channel(9u);
+                channel(10u);
+                channel(11u);
+                channel(12u);
+                channel(13u);
+                channel(14u);
+                channel(15u);
+            }
             if STRIDE == 1u {
                 copy_row(0u, 1u);
                 copy_row(1u, 2u);
@@ -193,23 +196,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         store(15u, at);
         store(16u, at);
         store(17u, at);
-        store(18u, at);
-        store(19u, at);
-        store(20u, at);
-        store(21u, at);
-        store(22u, at);
-        store(23u, at);
-        store(24u, at);
-        store(25u, at);
-        store(26u, at);
-        store(27u, at);
-        store(28u, at);
-        store(29u, at);
-        store(30u, at);
-        store(31u, at);
-        store(32u, at);
-        store(33u, at);
-        store(34u, at);
-        store(35u, at);
+        if C > 8u {
+            store(18u, at);
+            store(19u, at);
+            store(20u, at);
+            store(21u, at);
+            store(22u, at);
+            store(23u, at);
+            store(24u, at);
+            store(25u, at);
+            store(26u, at);
+            store(27u, at);
+            store(28u, at);
+            store(29u, at);
+            store(30u, at);
+            store(31u, at);
+            store(32u, at);
+            store(33u, at);
+            store(34u, at);
+            store(35u, at);
+        }
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
         conv("3x3_s2_odd", [2, 3, 7, 9], [5, 3, 3, 3], half.clone()),
         conv("3x3_s2_even", [2, 4, 8, 6], [6, 4, 3, 3], half.clone()),
         conv("3x3_s2_no_padding", [1, 2, 9, 8], [3, 2, 3, 3], json!({"stride": 2})),
+        conv("3x3_s2_over_blocks", [1, 19, 6, 9], [17, 19, 3, 3], half.clone()),
         conv("3x3_no_tile_fits", [3, 17, 13, 11], [19, 17, 3, 3], same.clone()),
         conv("3x3_width_33", [1, 5, 3, 33], [9, 5, 3, 3], same.clone()),
         conv("3x3_width_31_height_1", [2, 3, 1, 31], [4, 3, 3, 3], same.clone()),
