@@ -349,7 +349,6 @@ const OPEN: &[Row] = &[
         2021,
         "needs covariances by class and a gradient through an update",
     ),
-    ("loss", "ABC-Norm", "", 2023, "its exact weighting was not found"),
     ("norm", "compound BN", "", 0, "its constants were not found"),
     ("experts", "RIDE's router", "Wang et al., ICLR", 2021, "its second stage is not built"),
 ];

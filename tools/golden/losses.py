@@ -130,6 +130,11 @@ def label_aware_smoothing(z, y, n, s, o):
     return -(1 - e) * log_p.gather(1, y[:, None])[:, 0] - e * log_p.mean(1)
 
 
+def abc_norm(z, y, n, s, o):
+    a = (n / n.mean()) ** o["power"]
+    return (1 - o["tau"]) * rows(z, y) + o["tau"] * (z.softmax(1) * a).pow(2).sum(1)
+
+
 # name, function, cosines, options of each case
 LOSSES = [
     ("ce", ce, False, [{}]),
@@ -147,6 +152,7 @@ LOSSES = [
     ("focal", focal, False, [{"gamma": 2.0}, {"gamma": 1.0}, {"gamma": 0.5}]),
     ("focal-sigmoid", focal_sigmoid, False, [{"gamma": 2.0}, {"gamma": 0.5}]),
     ("label-aware-smoothing", label_aware_smoothing, False, [{"head": 0.3, "tail": 0.0}]),
+    ("abc-norm", abc_norm, False, [{"tau": 0.5, "power": 0.5}, {"tau": 0.3, "power": 0.0}]),
 ]
 
 # Class weights by the effective number of samples.
