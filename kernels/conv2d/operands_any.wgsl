@@ -3,7 +3,6 @@
 
 #input x 0 f32 3
 #input dy 1 f32 4
-@group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
 fn x_words() -> u32 { return x_length(); }
 fn x_quad(at: u32) -> vec4<f32> {

@@ -3,7 +3,6 @@
 
 #input x 0 vec4<f32> 3
 #input dy 1 vec4<f32>
-@group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
 
 fn x_words() -> u32 { return x_length() * 4u; }
 fn x_quad(at: u32) -> vec4<f32> { return x(at / 4u); }

@@ -13,6 +13,8 @@
 
 #include "operands"
 
+@group(0) @binding(2) var<storage, read_write> result: array<vec4<f32>>;
+
 const TRANSPOSE_A: bool = false;
 const BATCH: u32 = 0xffffffffu;                     // as many shares as there are
 const PIXELS: u32 = HO * WO;

@@ -1,12 +1,13 @@
 //! 3x3 with stride 1 or 2 among 8 lanes of a subgroup (`rows.wgsl`, `rows_up.wgsl`, `weights_rows.wgsl`).
 
-use super::{Conv2d, Direction, Weights, costed, geometry, linear, pack, shares, words};
+use super::{
+    Conv2d, Direction, OPERANDS, Weights, costed, geometry, linear, pack, shares, split, words,
+};
 use crate::{Arg, Caps, Launch, Program, Source};
 
 const ROWS: Source = source!("conv2d/rows.wgsl");
 const ROWS_UP: Source = source!("conv2d/rows_up.wgsl");
 const WEIGHTS: Source = source!("conv2d/weights_rows.wgsl");
-const SUM_BLOCKS: Source = source!("conv2d/sum_blocks.wgsl");
 pub(super) const OPERANDS_VEC4: Source = source!("conv2d/operands_vec4.wgsl");
 pub(super) const OPERANDS_ANY: Source = source!("conv2d/operands_any.wgsl");
 pub(super) const QUADS_VEC4: Source = source!("conv2d/quads_vec4.wgsl");
@@ -100,19 +101,5 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
         .with_subgroups()
         .grid(s.ci.div_ceil(8), s.co.div_ceil(block), parts);
     let launch = costed(launch, s, Direction::BackwardWeights);
-    let len = s.co.div_ceil(block) as usize * words([s.ci, block, 9, parts]);
-    let mut p = Program::default();
-    let partial = p.temp(len);
-    let measured = lengths(s, &[Arg::In(0), Arg::In(1)], 1);
-    p.push_reading(launch, &[Arg::In(0), Arg::In(1), partial], measured);
-    let one = s.weight_words();
-    let sum = Launch::new(SUM_BLOCKS, "main")
-        .constant("CI", s.ci)
-        .constant("CO", s.co)
-        .constant("C", block)
-        .constant("TAPS", 9u32)
-        .texels(caps, &["partial"])
-        .cost(len as u64, 4 * len as u64, 4 * one as u64);
-    p.push_reading(linear(sum, one, 64), &[partial, Arg::Out(0)], &[partial]);
-    p
+    split(s, launch, parts, lengths(s, &OPERANDS, 1), caps)
 }

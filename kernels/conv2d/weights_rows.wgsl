@@ -8,11 +8,13 @@
 // the new rows of its channel of x and keeps those that the next row of dy needs again; the
 // subgroup loads the C x 8 values of dy, different ones in each lane, and broadcasts them by shuffles.
 // Grid: x input channels / 8, y output channels / C, z shares of the rows of all strips and images.
-// Bindings: 0 x, 1 dy, 2 partial[z][block of co][ci][C][9], summed by sum_blocks.wgsl.
+// Bindings: 0 x, 1 dy, 2 partial[z][co][ci][9] (summed by sum_partials.wgsl), or dw if z is 1.
 // The batch size follows from the length of x.
 
 #include "operands"
 #include "subgroup.wgsl"
+
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 const STRIPS: u32 = (WO + 7u) / 8u;
 const SPAN: u32 = 8u * STRIDE;                      // columns of x under a strip, sides not counted
@@ -118,10 +120,21 @@ fn channel(c: u32) {
     tap_row(c, 2u, g0, g1);
 }
 
-fn sum_of(i: u32) -> f32 { return acc[i / 3u][i % 3u]; }
+fn store_row(c: u32, kh: u32, at: u32) {
+    let v = acc[c * 3u + kh];
+    result[at] = v.x;
+    result[at + 1u] = v.y;
+    result[at + 2u] = v.z;
+}
 
-fn store(i: u32, at: u32) {
-    result[at + i] = vec4<f32>(sum_of(4u * i), sum_of(4u * i + 1u), sum_of(4u * i + 2u), sum_of(4u * i + 3u));
+// The nine sums of channel c of the block; `at` is where its first channel's are.
+fn store(c: u32, co: u32, at: u32) {
+    if CO % C == 0u | co + c < CO {
+        let to = at + c * (CI * 9u);
+        store_row(c, 0u, to);
+        store_row(c, 1u, to + 3u);
+        store_row(c, 2u, to + 6u);
+    }
 }
 
 @compute @workgroup_size(8)
@@ -177,44 +190,24 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) grid: vec
         }
     }
     if ci < CI {
-        let at = ((wg.z * grid.y + wg.y) * CI + ci) * (C * 9u / 4u);
-        store(0u, at);
-        store(1u, at);
-        store(2u, at);
-        store(3u, at);
-        store(4u, at);
-        store(5u, at);
-        store(6u, at);
-        store(7u, at);
-        store(8u, at);
-        store(9u, at);
-        store(10u, at);
-        store(11u, at);
-        store(12u, at);
-        store(13u, at);
-        store(14u, at);
-        store(15u, at);
-        store(16u, at);
-        store(17u, at);
+        let at = ((wg.z * CO + co) * CI + ci) * 9u;
+        store(0u, co, at);
+        store(1u, co, at);
+        store(2u, co, at);
+        store(3u, co, at);
+        store(4u, co, at);
+        store(5u, co, at);
+        store(6u, co, at);
+        store(7u, co, at);
         if C > 8u {
-            store(18u, at);
-            store(19u, at);
-            store(20u, at);
-            store(21u, at);
-            store(22u, at);
-            store(23u, at);
-            store(24u, at);
-            store(25u, at);
-            store(26u, at);
-            store(27u, at);
-            store(28u, at);
-            store(29u, at);
-            store(30u, at);
-            store(31u, at);
-            store(32u, at);
-            store(33u, at);
-            store(34u, at);
-            store(35u, at);
+            store(8u, co, at);
+            store(9u, co, at);
+            store(10u, co, at);
+            store(11u, co, at);
+            store(12u, co, at);
+            store(13u, co, at);
+            store(14u, co, at);
+            store(15u, co, at);
         }
     }
 }
