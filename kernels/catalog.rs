@@ -398,17 +398,17 @@ fn rest() -> Vec<Kernel> {
     const WORDS: &[(&str, u32)] = &[("blocks", 4258)];
     let group = optim::Group { weight_decay: 2e-4, lr_scale: 1.0 };
     vec![
-        only("max_pool2d.forward", "y = max over the window", POOL, |s, _| {
-            pool::max_forward(&pooled(s))
+        only("max_pool2d.forward", "y = max over the window", POOL, |s, c| {
+            pool::max_forward(&pooled(s), c)
         }),
-        only("max_pool2d.backward", "dx = dy where x was the maximum", POOL, |s, _| {
-            pool::max_backward(&pooled(s))
+        only("max_pool2d.backward", "dx = dy where x was the maximum", POOL, |s, c| {
+            pool::max_backward(&pooled(s), c)
         }),
-        only("avg_pool2d.forward", "y = mean over the window", POOL, |s, _| {
-            pool::avg_forward(&pooled(s))
+        only("avg_pool2d.forward", "y = mean over the window", POOL, |s, c| {
+            pool::avg_forward(&pooled(s), c)
         }),
-        only("avg_pool2d.backward", "dx = sum of dy/k^2 over the windows", POOL, |s, _| {
-            pool::avg_backward(&pooled(s))
+        only("avg_pool2d.backward", "dx = sum of dy/k^2 over the windows", POOL, |s, c| {
+            pool::avg_backward(&pooled(s), c)
         }),
         only("global_avg_pool.forward", "y[n,c] = mean_i x[n,c,i]", PLANE, |s, c| {
             reduce::global_avg_pool(s.at("n"), s.at("c"), s.at("hw"), c)

@@ -251,10 +251,10 @@ fn the_rest(all: &mut Census) {
     }
     for kernel in [[2, 2], [3, 1]] {
         let p = pool::Pool2d { n: 2, c: 5, h: 9, w: 8, kernel, stride: [2; 2], pad: [1, 0] };
-        all.add("max", pool::max_forward(&p));
-        all.add("max backward", pool::max_backward(&p));
-        all.add("avg", pool::avg_forward(&p));
-        all.add("avg backward", pool::avg_backward(&p));
+        all.add("max", pool::max_forward(&p, &caps));
+        all.add("max backward", pool::max_backward(&p, &caps));
+        all.add("avg", pool::avg_forward(&p, &caps));
+        all.add("avg backward", pool::avg_backward(&p, &caps));
     }
     all.add("odd global_avg_pool", reduce::global_avg_pool(3, 5, 49, &caps));
     all.add("odd global_avg_pool backward", pool::global_avg_backward(3, 5, 49));

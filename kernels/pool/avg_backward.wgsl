@@ -4,7 +4,7 @@
 // Grid: linear, 64 inputs a workgroup. Bindings: 0 dy, 1 dx. Constants: window.wgsl.
 #include "window"
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
+#input dy 0 f32
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 
 @compute @workgroup_size(64)
@@ -25,7 +25,7 @@ fn main(
     var sum = 0.0;
     for (var oy = first_window(iy + PH, KH, SH); oy < y_end; oy++) {
         for (var ox = first_window(ix + PW, KW, SW); ox < x_end; ox++) {
-            sum += dy[plane + oy * OW + ox];
+            sum += dy(plane + oy * OW + ox);
         }
     }
     dx[index] = sum / f32(KH * KW);

@@ -5,7 +5,7 @@
 // Bindings: 0 x, 1 y. Constants: window.wgsl.
 #include "window"
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+#input x 0 f32
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
@@ -27,7 +27,7 @@ fn main(
         for (var kx = 0u; kx < KW; kx++) {
             let ix = ox * SW + kx - PW;
             if (iy < H && ix < W) {
-                sum += x[plane + iy * W + ix];
+                sum += x(plane + iy * W + ix);
             }
         }
     }

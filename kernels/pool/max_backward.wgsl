@@ -4,7 +4,7 @@
 // Grid: linear, 64 inputs a workgroup. Bindings: 0 dy, 1 argmax, 2 dx. Constants: window.wgsl.
 #include "window"
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
+#input dy 0 f32
 @group(0) @binding(1) var<storage, read> argmax: array<u32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 
@@ -28,9 +28,7 @@ fn main(
     for (var oy = first_window(iy + PH, KH, SH); oy < y_end; oy++) {
         for (var ox = first_window(ix + PW, KW, SW); ox < x_end; ox++) {
             let at = plane + oy * OW + ox;
-            if (argmax[at] == place) {
-                sum += dy[at];
-            }
+            sum += select(0.0, dy(at), argmax[at] == place);
         }
     }
     dx[index] = sum;

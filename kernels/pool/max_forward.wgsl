@@ -5,7 +5,7 @@
 // Bindings: 0 x, 1 y, 2 argmax. Constants: window.wgsl.
 #include "window"
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+#input x 0 f32
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> argmax: array<u32>;
 
@@ -35,7 +35,7 @@ fn main(
         for (var kx = 0u; kx < KW; kx++) {
             let ix = ox * SW + kx - PW;
             if (iy < H && ix < W) {
-                let v = x[plane + iy * W + ix];
+                let v = x(plane + iy * W + ix);
                 if (!found || v > best || is_nan(v)) {
                     best = v;
                     place = iy * W + ix;

@@ -1,7 +1,7 @@
 //! Pooling over windows of NCHW planes, as PyTorch does: max (padding is minus infinity, a NaN wins,
 //! the first of equal maxima is taken) and average (padding counts as zeros).
 
-use crate::{Arg, Launch, Program, Source, elementwise, linear_grid};
+use crate::{Arg, Caps, Launch, Program, Source, elementwise, linear_grid};
 
 /// A pooling layer: x[n, c, h, w] to y[n, c, out h, out w].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,12 @@ impl Pool2d {
         u64::from(self.kernel[0] * self.kernel[1])
     }
 
-    /// A launch of one thread for each of `threads` elements.
-    fn launch(&self, source: Source, threads: u32) -> Launch {
+    /// A launch of one thread for each of `threads` elements, which read `input`.
+    fn launch(&self, source: Source, input: &'static str, threads: u32, caps: &Caps) -> Launch {
         let [oh, ow] = self.out_size();
         let [x, y, z] = linear_grid(threads.div_ceil(64));
         Launch::new(source, "main")
+            .texels(caps, &[input])
             .part("window", source!("pool/window.wgsl"))
             .constant("H", self.h)
             .constant("W", self.w)
@@ -64,34 +65,46 @@ impl Pool2d {
 }
 
 /// In: x. Out: y, argmax (u32, index into the h·w plane).
-pub fn max_forward(p: &Pool2d) -> Program {
+pub fn max_forward(p: &Pool2d, caps: &Caps) -> Program {
     let (i, o) = (u64::from(p.input()), u64::from(p.output()));
-    let launch =
-        p.launch(source!("pool/max_forward.wgsl"), p.output()).cost(o * p.window(), i * 4, o * 8);
+    let launch = p.launch(source!("pool/max_forward.wgsl"), "x", p.output(), caps).cost(
+        o * p.window(),
+        i * 4,
+        o * 8,
+    );
     Program::single(launch, [Arg::In(0), Arg::Out(0), Arg::Out(1)])
 }
 
 /// In: dy, argmax. Out: dx.
-pub fn max_backward(p: &Pool2d) -> Program {
+pub fn max_backward(p: &Pool2d, caps: &Caps) -> Program {
     let (i, o) = (u64::from(p.input()), u64::from(p.output()));
-    let launch =
-        p.launch(source!("pool/max_backward.wgsl"), p.input()).cost(o * p.window(), o * 8, i * 4);
+    let launch = p.launch(source!("pool/max_backward.wgsl"), "dy", p.input(), caps).cost(
+        o * p.window(),
+        o * 8,
+        i * 4,
+    );
     Program::single(launch, [Arg::In(0), Arg::In(1), Arg::Out(0)])
 }
 
 /// In: x. Out: y.
-pub fn avg_forward(p: &Pool2d) -> Program {
+pub fn avg_forward(p: &Pool2d, caps: &Caps) -> Program {
     let (i, o) = (u64::from(p.input()), u64::from(p.output()));
-    let launch =
-        p.launch(source!("pool/avg_forward.wgsl"), p.output()).cost(o * p.window(), i * 4, o * 4);
+    let launch = p.launch(source!("pool/avg_forward.wgsl"), "x", p.output(), caps).cost(
+        o * p.window(),
+        i * 4,
+        o * 4,
+    );
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
 /// In: dy. Out: dx.
-pub fn avg_backward(p: &Pool2d) -> Program {
+pub fn avg_backward(p: &Pool2d, caps: &Caps) -> Program {
     let (i, o) = (u64::from(p.input()), u64::from(p.output()));
-    let launch =
-        p.launch(source!("pool/avg_backward.wgsl"), p.input()).cost(o * p.window(), o * 4, i * 4);
+    let launch = p.launch(source!("pool/avg_backward.wgsl"), "dy", p.input(), caps).cost(
+        o * p.window(),
+        o * 4,
+        i * 4,
+    );
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 

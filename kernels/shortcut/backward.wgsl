@@ -1,27 +1,17 @@
 // dx[n, c, iy, ix] = dy[n, LO + c, iy / S, ix / S] where S divides both, else 0: the adjoint of
 // forward.wgsl.
 //
-// Mapping: a thread per four inputs (quad_vec4.wgsl) or one. Grid: linear, 64 threads a workgroup.
+// Mapping: a thread per four inputs of a row (quad_vec4.wgsl) or one. Grid: linear, 64 threads a workgroup.
 // Bindings: 0 dy, 1 dx. Constants: CI, H, W, CO, OH, OW, LO, S.
 #include "quad"
 
 #input dy 0 f32
 @group(0) @binding(1) var<storage, read_write> dx: array<Quad>;
 
-fn element(index: u32) -> f32 {
-    // As in forward.wgsl.
-    let row = index / W;
-    let ix = index - row * W;
-    let plane = row / H;
-    let iy = row - plane * H;
-    let image = plane / CI;
-    let c = plane - image * CI + LO;
+// Column ix of dx, whose row of dy begins at `row`.
+fn element(row: u32, ix: u32) -> f32 {
     let ox = ix / S;
-    let oy = iy / S;
-    if (ox * S == ix && oy * S == iy) {
-        return dy(((image * CO + c) * OH + oy) * OW + ox);
-    }
-    return 0.0;
+    return select(0.0, dy(row + ox), ox * S == ix);
 }
 
 @compute @workgroup_size(64)
@@ -32,6 +22,15 @@ fn main(
 ) {
     let index = (wg.x + wg.y * groups.x) * 64u + thread;
     if (index < arrayLength(&dx)) {
-        dx[index] = quad(index * WIDTH);
+        // As in forward.wgsl.
+        let row = index * WIDTH / W;
+        let ix = index * WIDTH - row * W;
+        let plane = row / H;
+        let iy = row - plane * H;
+        let image = plane / CI;
+        let c = plane - image * CI + LO;
+        let oy = iy / S;
+        let start = ((image * CO + c) * OH + oy) * OW;
+        dx[index] = select(Quad(), quad(start, ix), oy * S == iy);
     }
 }

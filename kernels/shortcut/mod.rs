@@ -34,10 +34,16 @@ impl ShortcutA {
         self.n * self.co * oh * ow
     }
 
-    /// A launch over the `len` elements of the result.
-    fn launch(&self, source: Source, input: &'static str, len: u32, caps: &Caps) -> Launch {
+    /// A launch over the `len` elements of the result, whose rows have `columns`.
+    fn launch(
+        &self,
+        source: Source,
+        input: &'static str,
+        (len, columns): (u32, u32),
+        caps: &Caps,
+    ) -> Launch {
         let [oh, ow] = self.out_size();
-        let (quad, width) = if len.is_multiple_of(4) {
+        let (quad, width) = if columns.is_multiple_of(4) {
             (source!("shortcut/quad_vec4.wgsl"), 4)
         } else {
             (source!("shortcut/quad_f32.wgsl"), 1)
@@ -62,12 +68,13 @@ impl ShortcutA {
 
 /// In: x. Out: y.
 pub fn forward(s: &ShortcutA, caps: &Caps) -> Program {
-    let launch = s.launch(source!("shortcut/forward.wgsl"), "x", s.output(), caps);
+    let columns = s.out_size()[1];
+    let launch = s.launch(source!("shortcut/forward.wgsl"), "x", (s.output(), columns), caps);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }
 
 /// In: dy. Out: dx.
 pub fn backward(s: &ShortcutA, caps: &Caps) -> Program {
-    let launch = s.launch(source!("shortcut/backward.wgsl"), "dy", s.input(), caps);
+    let launch = s.launch(source!("shortcut/backward.wgsl"), "dy", (s.input(), s.w), caps);
     Program::single(launch, [Arg::In(0), Arg::Out(0)])
 }

@@ -22,7 +22,14 @@ pub struct Finding {
 pub fn variants(op: &str) -> Vec<&'static str> {
     match op {
         "conv2d" => conv2d::Variant::ALL.iter().map(|v| v.name()).chain([BUFFERS]).collect(),
-        "batch_norm" | "normalized_batch_norm" | "add" => vec![BUFFERS],
+        "batch_norm"
+        | "normalized_batch_norm"
+        | "add"
+        | "max_pool2d"
+        | "avg_pool2d"
+        | "shortcut_a" => {
+            vec![BUFFERS]
+        }
         "linear" | "matmul" => matmul::Variant::ALL.iter().map(|v| v.name()).collect(),
         _ => Vec::new(),
     }

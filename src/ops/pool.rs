@@ -106,12 +106,12 @@ impl Op for Pool {
         }
     }
 
-    fn program(&self, _: &Node, _: &Caps) -> Program {
+    fn program(&self, _: &Node, caps: &Caps) -> Program {
         match self.kind {
-            Kind::Max => pool::max_forward(&self.shape),
-            Kind::MaxBackward => pool::max_backward(&self.shape),
-            Kind::Average => pool::avg_forward(&self.shape),
-            Kind::AverageBackward => pool::avg_backward(&self.shape),
+            Kind::Max => pool::max_forward(&self.shape, caps),
+            Kind::MaxBackward => pool::max_backward(&self.shape, caps),
+            Kind::Average => pool::avg_forward(&self.shape, caps),
+            Kind::AverageBackward => pool::avg_backward(&self.shape, caps),
         }
     }
 
