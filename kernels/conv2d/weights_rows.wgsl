@@ -129,7 +129,7 @@ fn store_row(c: u32, kh: u32, at: u32) {
 
 // The nine sums of channel c of the block; `at` is where its first channel's are.
 fn store(c: u32, co: u32, at: u32) {
-    if CO % C == 0u | co + c < CO {
+    if (CO % C == 0u) | (co + c < CO) {
         let to = at + c * (CI * 9u);
         store_row(c, 0u, to);
         store_row(c, 1u, to + 3u);
