@@ -6,9 +6,9 @@
 // errors don't add up. Then the tape from its beginning to its end, on buffers of Dawn's own, comparing what the
 // engine read. A launch is within bounds when each element is off by at most LAUNCH of itself and LAUNCH of the
 // array's largest; a readback of a whole run, RUN. Integers must be equal; so must NaN and infinities.
-import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 const LAUNCH = 1e-5;
 const RUN = 1e-3;
@@ -16,7 +16,7 @@ const RUN = 1e-3;
 const ROW = 1024;
 
 const [parent, ...tapes] = process.argv.slice(2);
-const { create, globals } = createRequire(parent + '/')('webgpu');
+const { create, globals } = await import(pathToFileURL(`${parent}/node_modules/webgpu/index.js`));
 Object.assign(globalThis, globals);
 // Held in a global: Dawn dies when it is collected.
 globalThis.gpu = create([]);

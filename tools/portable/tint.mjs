@@ -1,9 +1,9 @@
 // Dawn's Tint validates WGSL, uniformity included, with no driver (the null backend).
 // Lines of JSON on stdin, {"id", "path", "entry", "features"}; one line each on stdout, {"id", "ok", "message"}.
-import { createRequire } from 'node:module';
 import fs from 'node:fs';
+import { pathToFileURL } from 'node:url';
 
-const { create } = createRequire(process.argv[2] + '/')('webgpu');
+const { create } = await import(pathToFileURL(`${process.argv[2]}/node_modules/webgpu/index.js`));
 // Held in a global: Dawn dies when it is collected.
 globalThis.gpu = create(['backend=null']);
 // A device for each set of features that a kernel says it needs. No limits are asked for: WebGPU's defaults hold.
