@@ -26,16 +26,16 @@ def surviving(command, jobs):
     """Feeds jobs as JSON lines to a program that answers each with a JSON line. The first without an
     answer is the one at which the program died; the rest goes to another. One that dies three times before it has
     answered anything doesn't run at all, and is not asked again."""
-    jobs, answers, answered = list(jobs), [], False
+    jobs, answers = list(jobs), []
     while todo := jobs[len(answers):]:
         text = "".join(json.dumps(job) + "\n" for job in todo)
         done = subprocess.run([str(c) for c in command], input=text, capture_output=True, text=True)
         got = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         answers += got
-        answered |= bool(got)
         if len(got) < len(todo):
             end = f"the compiler died (exit {done.returncode}): {done.stderr.strip()[-400:]}"
-            dead = todo if not answered and len(answers) >= 2 else todo[len(got):][:1]
+            never = len(answers) >= 2 and all("died" in answer for answer in answers)
+            dead = todo if never else todo[len(got):][:1]
             answers += [{"id": job["id"], "ok": False, "died": True, "message": end} for job in dead]
     return answers
 
