@@ -223,7 +223,7 @@ impl Launch {
     }
 
     /// Reads the inputs of these `#input` lines, of vec4 elements, as texels of a storage texture
-    /// that holds a copy of the argument, where `caps` says so. Mesa's software Vulkan fetches eight
+    /// over the argument, or with a copy of it, where `caps` says so. Mesa's software Vulkan fetches eight
     /// texels in 5 ns, but eight vec4 of a storage buffer, element by element, in 20 to 200 ns.
     /// A copy serves a whole program: what one launch has read so, no later one of it may write.
     /// Of more inputs than WebGPU lets a kernel have storage textures, the last stay buffers.

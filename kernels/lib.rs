@@ -7,6 +7,8 @@
 //! [`Launch::assemble`] joins the WGSL with its includes and constants; [`Assembled::compile`]
 //! parses and validates it, naming the `.wgsl` file and line of an error.
 
+#![forbid(unsafe_code)]
+
 /// Embeds a kernel file of this crate: `source!("conv2d/forward.wgsl")`.
 macro_rules! source {
     ($path:literal) => {

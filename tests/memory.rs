@@ -1,16 +1,18 @@
 //! Networks and batches against what a device binds at once and holds: parameters in parts train to the bits
-//! of those in one, and what does not fit is refused with what would.
+//! of those in one, and what does not fit is refused with what would. And inputs read as texels, where they lie or
+//! from a copy.
 
 mod common;
 #[path = "common/nets.rs"]
 mod nets;
 
-use evenkeel::gpu::{Gpu, StepUniform};
+use evenkeel::gpu::{Binding, Gpu, Slice, StepUniform};
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{BiasStart, Builder, Init, Named, NormKind, Params};
 use evenkeel::optim::{Alarm, Learning, SgdOptions};
 use evenkeel::train::device_set::DeviceSet;
 use evenkeel::train::session::Session;
+use evenkeel_kernels::elementwise;
 use nets::{images, network};
 use std::rc::Rc;
 
@@ -147,4 +149,73 @@ fn computed_again_a_step_has_the_same_bits_in_less_memory() {
         println!("{model}: {most} bytes alive at once, computed again {less}");
         assert!((less as f64) < share * most as f64, "{model}: {less} of {most}");
     }
+}
+
+/// Losses of five steps, the gradients of the last, and the most bytes held.
+fn trained(gpu: &Rc<Gpu>) -> (Vec<f32>, Vec<Vec<u32>>, u64) {
+    let set = DeviceSet::upload(gpu, &images(4, 1.0).train).expect("a set");
+    let mut session = session(gpu, "small", sgd());
+    let losses = steps(&mut session, gpu, &set, 8, 5);
+    let gradients = session.params.export_gradients().expect("gradients");
+    let gradients = bits(&gradients).into_iter().map(|(_, g)| g).collect();
+    (losses, gradients, gpu.memory().1)
+}
+
+#[test]
+fn what_is_read_in_place_trains_to_the_bits_of_what_is_copied() {
+    let (place, copying) = (common::gpu(), common::gpu().copying());
+    assert_eq!(place.reads_in_place(), place.info.driver == "llvmpipe", "{}", place.describe());
+    assert!(!copying.reads_in_place());
+    let (losses, gradients, held) = trained(&place);
+    let (expected, own, more) = trained(&copying);
+    assert_eq!(losses, expected);
+    assert_eq!(gradients, own);
+    if place.reads_in_place() {
+        assert!(held < more, "{held} bytes in place, {more} with copies");
+    }
+}
+
+#[test]
+fn slices_that_begin_and_end_anywhere_are_read_in_place() {
+    let gpu = common::gpu();
+    let words = 40_000;
+    let numbers: Vec<f32> = (0..words).map(|i| i as f32).collect();
+    let buffer = gpu.upload("x", &numbers).expect("a buffer");
+    // Over the ends of rows of texels, to the buffer's end, and all of it.
+    for (start, words) in [(64, 4096), (4032, 8196), (8256, words - 8256), (0, words)] {
+        let x = Slice { buffer: buffer.clone(), start, words };
+        let Some(texels) = x.texels() else {
+            assert!(!gpu.reads_in_place());
+            continue;
+        };
+        let y = Slice::whole(gpu.alloc("y", words).expect("a buffer"));
+        let program = elementwise::copy(words as u32, &gpu.caps);
+        let bound = [Binding::Texels(&texels, &x), Binding::Storage(&y)];
+        gpu.submit(&[gpu.bind(&program.calls[0].launch, &bound).expect("a pipeline")])
+            .expect("a submit");
+        let found: Vec<f32> = gpu.read(&y).expect("numbers");
+        assert_eq!(found, numbers[start..start + words], "from {start}");
+    }
+}
+
+#[test]
+fn memory_is_there_as_long_as_work_reads_it() {
+    let gpu = common::gpu();
+    let words = 1 << 20;
+    let numbers: Vec<f32> = (0..words).map(|i| i as f32).collect();
+    let y = Slice::whole(gpu.alloc("y", words).expect("a buffer"));
+    let x = Slice::whole(gpu.upload("x", &numbers).expect("a buffer"));
+    let Some(texels) = x.texels() else {
+        assert!(!gpu.reads_in_place());
+        return;
+    };
+    let program = elementwise::copy(words as u32, &gpu.caps);
+    let bound = [Binding::Texels(&texels, &x), Binding::Storage(&y)];
+    let copy = gpu.bind(&program.calls[0].launch, &bound).expect("a pipeline");
+    gpu.submit(&vec![copy.clone(); 20]).expect("a submit");
+    // Memory freed now would be given to these.
+    drop((copy, texels, x));
+    let others: Vec<_> = (0..4).map(|_| gpu.upload("other", &vec![-1.0f32; words])).collect();
+    assert_eq!(gpu.read::<f32>(&y).expect("numbers"), numbers);
+    assert!(others.iter().all(|o| o.is_ok()));
 }

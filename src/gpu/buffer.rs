@@ -1,9 +1,11 @@
 //! Buffers in GPU memory, metered: how much is held now, and the high-water mark.
 
-use super::Gpu;
+use super::alias::Backing;
 use super::tape::Tape;
+use super::{Gpu, Texels};
 use crate::error::{Error, Result};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Bytes held by the engine's buffers.
@@ -35,6 +37,9 @@ pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
     words: usize,
     memory: Rc<Memory>,
+    /// Memory that textures may see too, and those that do, by first word and rows.
+    pub(super) backing: Option<Backing>,
+    pub(super) over: RefCell<HashMap<(usize, usize), Rc<Texels>>>,
     tape: Option<(Rc<Tape>, u64)>,
 }
 
@@ -108,17 +113,22 @@ impl Gpu {
                 mib(self.caps.max_binding)
             )));
         }
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        };
         let made = self.tried(wgpu::ErrorFilter::OutOfMemory, |device| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes,
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+            let aliased = self.aliases.as_ref().and_then(|a| a.buffer(device, &descriptor));
+            match aliased {
+                Some((raw, backing)) => (raw, Some(backing)),
+                None => (device.create_buffer(&descriptor), None),
+            }
         });
-        let Ok(raw) = made else {
+        let Ok((raw, backing)) = made else {
             return Err(Error::Device(format!(
                 "out of GPU memory: {label} needs {} more beside the {} already held",
                 mib(bytes),
@@ -127,7 +137,14 @@ impl Gpu {
         };
         self.memory.add(bytes);
         let tape = self.tape.clone().map(|tape| (tape.clone(), tape.alloc(bytes)));
-        Ok(Rc::new(Buffer { raw, words: words.max(1), memory: self.memory.clone(), tape }))
+        Ok(Rc::new(Buffer {
+            raw,
+            words: words.max(1),
+            memory: self.memory.clone(),
+            backing,
+            over: RefCell::default(),
+            tape,
+        }))
     }
 
     /// A buffer holding `data` (any plain 4-byte type).

@@ -1,6 +1,7 @@
 //! Which adapter, with which features and limits: adapters are listed best first (a real GPU before
 //! a software one) and chosen by `--device`, `EVENKEEL_DEVICE` or that order.
 
+use super::alias::Aliases;
 use super::buffer::Memory;
 use super::limits::Limits;
 use super::pipeline::PipelineCache;
@@ -116,6 +117,8 @@ pub struct Gpu {
     pub(super) pipelines: RefCell<PipelineCache>,
     pub(super) memory: Rc<Memory>,
     pub(super) tape: Option<Rc<Tape>>,
+    /// How textures may see a buffer's memory, where they may.
+    pub(super) aliases: Option<Rc<Aliases>>,
     /// Name, backend and driver of the adapter.
     pub info: wgpu::AdapterInfo,
     /// What the device offers to kernels.
@@ -200,42 +203,57 @@ impl Gpu {
     /// The same device, preferring the kernel variant called `variant`, or with [`BUFFERS`] reading
     /// no input as texels; a variant of halves is of mixed precision.
     pub fn preferring(&self, variant: &'static str) -> Rc<Gpu> {
-        let texels = self.caps.texels && variant != BUFFERS;
-        let half_products = self.caps.half_products || variant == Variant::TiledHalf.name();
-        let caps = Caps { prefer: Some(variant), texels, half_products, ..self.caps.clone() };
-        self.with(caps, self.watchdog)
+        self.with(|gpu| {
+            gpu.caps.prefer = Some(variant);
+            gpu.caps.texels &= variant != BUFFERS;
+            gpu.caps.half_products |= variant == Variant::TiledHalf.name();
+        })
     }
 
     /// The same device, choosing variants by no table but `tuned`.
     pub fn tuned_by(&self, tuned: Tuned) -> Rc<Gpu> {
-        self.with(Caps { tuned, ..self.caps.clone() }, self.watchdog)
+        self.with(|gpu| gpu.caps.tuned = tuned)
     }
 
     /// The same device, binding no more than `bytes` at once.
     pub fn binding_at_most(&self, bytes: u64) -> Rc<Gpu> {
-        let max_binding = self.caps.max_binding.min(bytes);
-        self.with(Caps { max_binding, ..self.caps.clone() }, self.watchdog)
+        self.with(|gpu| gpu.caps.max_binding = gpu.caps.max_binding.min(bytes))
     }
 
     /// The same device, kept busy at once for no longer than `watchdog` says.
     pub fn watched_by(&self, watchdog: Watchdog) -> Rc<Gpu> {
-        self.with(self.caps.clone(), watchdog)
+        self.with(|gpu| gpu.watchdog = watchdog)
     }
 
-    fn with(&self, caps: Caps, watchdog: Watchdog) -> Rc<Gpu> {
-        Rc::new(Gpu {
+    /// The same device, whose textures don't see the memory of buffers that it makes: what is read as texels is
+    /// copied.
+    pub fn copying(&self) -> Rc<Gpu> {
+        self.with(|gpu| gpu.aliases = None)
+    }
+
+    /// Whether what is read as texels is read where it lies, without a copy.
+    pub fn reads_in_place(&self) -> bool {
+        self.aliases.is_some()
+    }
+
+    /// The same device, but for a change; pipelines are its own.
+    fn with(&self, change: impl FnOnce(&mut Gpu)) -> Rc<Gpu> {
+        let mut gpu = Gpu {
             device: self.device.clone(),
             queue: self.queue.clone(),
             pipelines: RefCell::default(),
             memory: self.memory.clone(),
             tape: self.tape.clone(),
+            aliases: self.aliases.clone(),
             info: self.info.clone(),
-            caps,
+            caps: self.caps.clone(),
             failed: self.failed.clone(),
             in_flight: RefCell::default(),
-            watchdog,
+            watchdog: self.watchdog,
             timestamps: self.timestamps,
-        })
+        };
+        change(&mut gpu);
+        Rc::new(gpu)
     }
 
     /// `name (backend, driver)`.
@@ -308,7 +326,9 @@ async fn open(adapter: Adapter) -> Result<Rc<Gpu>> {
             *slot = Some(format!("the device was lost ({reason:?}): {message}"));
         }
     });
+    let aliases = if caps.texels { Aliases::of(&device, &adapter.info) } else { None };
     Ok(Rc::new(Gpu {
+        aliases: aliases.map(Rc::new),
         timestamps: offered.contains(wgpu::Features::TIMESTAMP_QUERY),
         device,
         queue,

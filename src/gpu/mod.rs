@@ -4,6 +4,8 @@
 //! buffers into a [`Dispatch`] (pipelines are cached); [`Gpu::submit`] runs a list of them in one
 //! compute pass and one submit; [`Gpu::profile`] runs it with a timestamp around each.
 
+#[cfg_attr(not(target_os = "linux"), path = "alias_none.rs")]
+mod alias;
 mod buffer;
 mod device;
 mod limits;

@@ -64,11 +64,6 @@ impl Dispatch {
         &self.pipeline.name
     }
 
-    /// The copies to textures before it.
-    pub(super) fn copies(&self) -> &[TexelCopy] {
-        &self.copies
-    }
-
     /// What a tape tells of it, where there is one.
     pub(super) fn taped(&self) -> Option<&Taped> {
         self.taped.as_deref()
@@ -109,7 +104,7 @@ impl Gpu {
                 resource: match b {
                     Binding::Storage(slice) => slice.binding(),
                     Binding::Uniform(raw) => raw.as_entire_binding(),
-                    Binding::Texels(texels) => wgpu::BindingResource::TextureView(&texels.view),
+                    Binding::Texels(texels, _) => wgpu::BindingResource::TextureView(&texels.view),
                 },
             })
             .collect();
@@ -303,8 +298,8 @@ pub enum Binding<'a> {
     Storage(&'a Slice),
     /// The step's uniform.
     Uniform(&'a wgpu::Buffer),
-    /// A texture with a copy of the argument.
-    Texels(&'a Texels),
+    /// A texture that lies over the argument, or has a copy of it.
+    Texels(&'a Texels, &'a Slice),
 }
 
 impl Dispatch {

@@ -6,7 +6,7 @@
 //! grid, lengths of its arguments) the event also says what the arguments held before and after, so that it
 //! can be repeated alone. docs/portability.md tells the events.
 
-use super::{Binding, Dispatch, Gpu, STEP_BYTES, Slice, TexelCopy, Texels};
+use super::{Binding, Dispatch, Gpu, STEP_BYTES, Slice};
 use crate::error::{Error, Result};
 use evenkeel_kernels::{Access, Caps, Launch};
 use serde_json::{Value, json};
@@ -44,7 +44,6 @@ struct Known {
     shaders: HashMap<(String, &'static str), usize>,
     launches: HashSet<String>,
     steps: HashMap<wgpu::Buffer, [u8; STEP_BYTES]>,
-    texels: HashMap<usize, Slice>,
 }
 
 impl std::fmt::Debug for Tape {
@@ -65,18 +64,13 @@ pub(super) struct Taped {
 enum Bound {
     Buffer(Slice, Access),
     Step(wgpu::Buffer),
-    /// A texture; which slice it holds is known when it is launched.
-    Texels(usize),
+    /// A texture over a slice, or with a copy of it.
+    Texels(Slice),
 }
 
 /// Devices opened from now on in this process are recorded in `dir`; the first call counts.
 pub fn record_in(dir: &Path) {
     let _ = ASKED.set(dir.to_path_buf());
-}
-
-/// Which texture it is, as long as it lives.
-fn number(texels: &Texels) -> usize {
-    std::ptr::from_ref(texels).addr()
 }
 
 impl Tape {
@@ -154,7 +148,7 @@ impl Tape {
         let args = bound.iter().zip(access).map(|(b, access)| match b {
             Binding::Storage(slice) => Bound::Buffer((*slice).clone(), *access),
             Binding::Uniform(raw) => Bound::Step((*raw).clone()),
-            Binding::Texels(texels) => Bound::Texels(number(texels)),
+            Binding::Texels(_, slice) => Bound::Texels((*slice).clone()),
         });
         let args = args.collect();
         // Pieces of a grid are this device's affair.
@@ -195,13 +189,6 @@ impl Tape {
         self.known.borrow_mut().launches.insert(like)
     }
 
-    fn copied(&self, copies: &[TexelCopy]) {
-        let mut known = self.known.borrow_mut();
-        for copy in copies {
-            known.texels.insert(number(&copy.to), copy.from.clone());
-        }
-    }
-
     /// Notes a launch; `found` says what each argument held before and after, where it is told.
     fn launched(&self, taped: &Taped, found: Option<[Vec<Option<u64>>; 2]>) {
         let args: Vec<Value> = taped.args.iter().map(|a| self.argument(a)).collect();
@@ -221,11 +208,11 @@ impl Tape {
                 let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
                 return json!({"kind": "uniform", "words": words});
             }
-            Bound::Buffer(slice, Access::ReadWrite) => ("write", Some(slice)),
-            Bound::Buffer(slice, _) => ("read", Some(slice)),
-            Bound::Texels(number) => ("texels", known.texels.get(number)),
+            Bound::Buffer(slice, Access::ReadWrite) => ("write", slice),
+            Bound::Buffer(slice, _) => ("read", slice),
+            Bound::Texels(slice) => ("texels", slice),
         };
-        json!({"kind": kind, "slice": slice.map(described)})
+        json!({"kind": kind, "slice": described(slice)})
     }
 
     /// The slice behind an argument, if it has one; for `written` only if the launch may write it.
@@ -234,8 +221,8 @@ impl Tape {
             Bound::Buffer(slice, access) => {
                 (!written || *access == Access::ReadWrite).then(|| slice.clone())
             }
-            Bound::Texels(number) if !written => self.known.borrow().texels.get(number).cloned(),
-            Bound::Texels(_) | Bound::Step(_) => None,
+            Bound::Texels(slice) => (!written).then(|| slice.clone()),
+            Bound::Step(_) => None,
         }
     }
 
@@ -285,7 +272,6 @@ impl Gpu {
     pub(super) fn submit_taped(&self, tape: &Tape, dispatches: &[Dispatch]) -> Result<()> {
         for dispatch in dispatches {
             let once = std::slice::from_ref(dispatch);
-            tape.copied(dispatch.copies());
             let Some(taped) = dispatch.taped() else {
                 self.submit_now(once)?;
                 continue;

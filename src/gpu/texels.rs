@@ -1,6 +1,7 @@
 //! Storage textures through which kernels read their inputs on devices where that is faster than
-//! from storage buffers (`evenkeel_kernels::Launch::texels`): before a dispatch, the input's range of
-//! its buffer is copied into rows of [`TEXEL_ROW`] texels of four floats.
+//! from storage buffers (`evenkeel_kernels::Launch::texels`): rows of [`TEXEL_ROW`] texels of four floats. Where the
+//! device lets textures see a buffer's memory ([`super::alias`]), a texture lies over the input's range of its buffer;
+//! elsewhere the range is copied to one before a dispatch.
 
 use super::buffer::Memory;
 use super::{Gpu, Slice, mib};
@@ -11,13 +12,14 @@ use std::rc::Rc;
 /// Words in a row.
 const ROW_WORDS: usize = TEXEL_ROW as usize * 4;
 
-/// A texture that holds a copy of a slice; freed and taken off the meter when dropped.
+/// A texture that lies over a slice, or holds a copy of one; freed, and a copy taken off the meter, when dropped.
 #[derive(Debug)]
 pub struct Texels {
     raw: wgpu::Texture,
     pub(super) view: wgpu::TextureView,
     rows: usize,
-    memory: Rc<Memory>,
+    /// The meter, of a texture with memory of its own.
+    memory: Option<Rc<Memory>>,
 }
 
 impl Texels {
@@ -33,12 +35,31 @@ impl Texels {
 
 impl Drop for Texels {
     fn drop(&mut self) {
-        self.memory.take_off(self.bytes());
+        if let Some(memory) = &self.memory {
+            memory.take_off(self.bytes());
+        }
+    }
+}
+
+impl Slice {
+    /// The texture that lies over the slice, where this device has such.
+    pub fn texels(&self) -> Option<Rc<Texels>> {
+        let rows = self.words.div_ceil(ROW_WORDS).max(1);
+        let mut over = self.buffer.over.borrow_mut();
+        if let Some(made) = over.get(&(self.start, rows)) {
+            return Some(made.clone());
+        }
+        let backing = self.buffer.backing.as_ref()?;
+        let raw = backing.image(self.start as u64 * 4, u32::try_from(rows).ok()?)?;
+        let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
+        let made = Rc::new(Texels { raw, view, rows, memory: None });
+        over.insert((self.start, rows), made.clone());
+        Some(made)
     }
 }
 
 impl Gpu {
-    /// A texture for `words` 4-byte words.
+    /// A texture for a copy of `words` 4-byte words.
     ///
     /// # Errors
     /// More rows than a texture may have, or out of memory.
@@ -76,7 +97,7 @@ impl Gpu {
         };
         self.memory.add(bytes);
         let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
-        Ok(Rc::new(Texels { raw, view, rows, memory: self.memory.clone() }))
+        Ok(Rc::new(Texels { raw, view, rows, memory: Some(self.memory.clone()) }))
     }
 }
 

@@ -270,9 +270,9 @@ impl Plan {
                 .iter()
                 .zip(&texels)
                 .map(|bound| match bound {
-                    (_, Some(texels)) => Binding::Texels(texels),
+                    (Some(slice), Some(texels)) => Binding::Texels(texels, slice),
                     (Some(slice), None) => Binding::Storage(slice),
-                    (None, None) => Binding::Uniform(&self.uniform),
+                    (None, _) => Binding::Uniform(&self.uniform),
                 })
                 .collect();
             let dispatch = self.gpu.bind(launch, &buffers)?.after(copies);

@@ -1,6 +1,7 @@
-//! The textures that programs read inputs through (`gpu/texels.rs`), the same ones for every program of a
-//! workspace: while a plan is bound, each input that a dispatch reads as texels is given a texture, and
-//! the copy that fills it unless a dispatch before it in the same program has read the same slice.
+//! The textures that programs read inputs through (`gpu/texels.rs`): while a plan is bound, each input that a dispatch
+//! reads as texels is given the one that lies over it. Where the device has none such, it is given one of the
+//! workspace's, the same for every program, and the copy that fills it unless a dispatch before it in the same program
+//! has read the same slice.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Slice, TexelCopy, Texels};
@@ -20,13 +21,16 @@ impl TexelPool {
         self.held.clear();
     }
 
-    /// A texture that holds `slice`, with the copy that fills it where none does yet.
+    /// A texture with what `slice` holds, and the copy that fills it where none has that yet.
     pub(super) fn holding(
         &mut self,
         gpu: &Gpu,
         slice: &Slice,
         copies: &mut Vec<TexelCopy>,
     ) -> Result<Rc<Texels>> {
+        if let Some(over) = slice.texels() {
+            return Ok(over);
+        }
         if let Some(i) = self.held.iter().position(|s| s.is(slice)) {
             return Ok(self.textures[i].clone());
         }
