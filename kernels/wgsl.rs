@@ -171,6 +171,23 @@ fn input(launch: &Launch, rest: &str, before: &str) -> String {
     } else {
         buffer(binding) + &format!("fn {name}(i: u32) -> {ty} {{ return {name}_data[i]; }} ")
     };
+    if ty == "f32" {
+        // Four neighbours: of texels the two that they lie in, by what is left of the first.
+        text += &if texels {
+            format!(
+                "fn {name}_four(i: u32) -> vec4<f32> {{ let t = i / 4u; \
+                 let a = textureLoad({name}_texels, vec2<u32>(t % {TEXEL_ROW}u, t / {TEXEL_ROW}u)); let u = t + 1u; \
+                 let b = textureLoad({name}_texels, vec2<u32>(u % {TEXEL_ROW}u, u / {TEXEL_ROW}u)); \
+                 let two = (i & 2u) != 0u; let v = select(a, vec4<f32>(a.zw, b.xy), two); \
+                 return select(v, vec4<f32>(v.yzw, select(b.x, b.z, two)), (i & 1u) != 0u); }} "
+            )
+        } else {
+            format!(
+                "fn {name}_four(i: u32) -> vec4<f32> {{ \
+                 return vec4<f32>({name}(i), {name}(i + 1u), {name}(i + 2u), {name}(i + 3u)); }} "
+            )
+        };
+    }
     if !again.is_empty() {
         if texels {
             text += &buffer(again);

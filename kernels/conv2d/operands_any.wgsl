@@ -5,12 +5,6 @@
 #input dy 1 f32 4
 
 fn x_words() -> u32 { return x_length(); }
-fn x_quad(at: u32) -> vec4<f32> {
-    let last = x_length() - 1u;
-    return vec4<f32>(x(min(at, last)), x(min(at + 1u, last)), x(min(at + 2u, last)), x(min(at + 3u, last)));
-}
+fn x_quad(at: u32) -> vec4<f32> { return x_four(at); }
 fn x_pixel(at: u32) -> f32 { return x(at); }
-fn dy_quad(at: u32) -> vec4<f32> {
-    let last = dy_length() - 1u;
-    return vec4<f32>(dy(min(at, last)), dy(min(at + 1u, last)), dy(min(at + 2u, last)), dy(min(at + 3u, last)));
-}
+fn dy_quad(at: u32) -> vec4<f32> { return dy_four(at); }

@@ -6,9 +6,7 @@
 
 fn result_length() -> u32 { return arrayLength(&result); }
 fn pixel(at: u32) -> f32 { return image(min(at, image_length() - 1u)); }
-fn quad(at: u32) -> vec4<f32> {
-    return vec4<f32>(pixel(at), pixel(at + 1u), pixel(at + 2u), pixel(at + 3u));
-}
+fn quad(at: u32) -> vec4<f32> { return image_four(at); }
 fn store_quad(at: u32, v: vec4<f32>, count: u32) {
     result[at] = v.x;
     if count > 1u { result[at + 1u] = v.y; }
