@@ -29,18 +29,25 @@ pub fn subgroups(caps: &Caps) -> String {
 
 /// What a device with `caps` gets, family by family.
 pub fn offers(caps: &Caps) -> Vec<Offer> {
-    let shape = Conv2d {
-        n: 32,
-        ci: 16,
-        h: 32,
-        w: 32,
-        co: 16,
-        kh: 3,
-        kw: 3,
-        stride: [1; 2],
-        pad: [1; 2],
-        dilation: [1; 2],
-        groups: 1,
+    let convolution = |family, side: u32| {
+        let shape = Conv2d {
+            n: 32,
+            ci: 16,
+            h: 32,
+            w: 32,
+            co: 16,
+            kh: side,
+            kw: side,
+            stride: [1; 2],
+            pad: [side / 2; 2],
+            dilation: [1; 2],
+            groups: 1,
+        };
+        let variants = |caps: &Caps| conv2d::variants(&shape, Direction::Forward, caps);
+        let launches = |v| launches(conv2d::program(&shape, Direction::Forward, v, &rich()));
+        // Those that compute such a shape on some device.
+        let every = Caps { software: true, f16: true, half_products: true, ..rich() };
+        offer(family, variants(caps), &variants(&every), |v| v.name(), launches, caps)
     };
     let product = Matmul {
         batch: 1,
@@ -51,17 +58,15 @@ pub fn offers(caps: &Caps) -> Vec<Offer> {
         transpose_b: false,
         bias: false,
     };
-    let conv = conv2d::variants(&shape, Direction::Forward, caps);
-    let conv_launches = |v| launches(conv2d::program(&shape, Direction::Forward, v, &rich()));
-    let matmul_launches = |v| launches(matmul::program(&product, v, &rich()));
     vec![
-        offer("convolution", conv, &conv2d::Variant::ALL, |v| v.name(), conv_launches, caps),
+        convolution("3x3 convolution", 3),
+        convolution("1x1 convolution", 1),
         offer(
             "matrix product",
             matmul::variants(&product, caps),
             &matmul::Variant::ALL,
             |v| v.name(),
-            matmul_launches,
+            |v| launches(matmul::program(&product, v, &rich())),
             caps,
         ),
     ]
@@ -94,11 +99,10 @@ fn offer<V: Copy + PartialEq>(
     let lacking = without.map(|v| {
         let reason = if needs_subgroups(*v) {
             format!("needs subgroups of 8 or more, the device has {}", subgroups(caps))
-        } else if launches(*v).iter().any(|l| l.f16) {
-            let f16 = if caps.f16 { "in mixed precision" } else { "needs f16 in shaders" };
-            f16.to_string()
+        } else if caps.f16 {
+            "in mixed precision alone".to_string()
         } else {
-            "not for this shape".to_string()
+            "needs f16 in shaders".to_string()
         };
         (name(*v), reason)
     });

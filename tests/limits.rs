@@ -32,7 +32,7 @@ fn plain(output: &Output) {
     assert!(limit("max_compute_invocations_per_workgroup") <= 256);
     assert!(limit("max_storage_buffer_binding_size") <= 128 << 20);
     let convolution = &device["kernels"][0];
-    assert_eq!(convolution["family"], "convolution");
+    assert_eq!(convolution["family"], "3x3 convolution");
     assert!(!convolution["offered"].as_array().expect("variants").is_empty());
     assert!(convolution["lacking"].to_string().contains("no subgroups"), "{convolution}");
 }
