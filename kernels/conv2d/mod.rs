@@ -252,7 +252,11 @@ fn pack(p: &mut Program, s: &Conv2d, how: Weights, caps: &Caps) -> Arg {
     let (gi, go) = (s.ci / s.groups, s.co / s.groups);
     let (input, output) = if how.transpose { (go, gi) } else { (gi, go) };
     let taps = s.kh * s.kw;
-    let len = words([s.groups * output.div_ceil(how.block) * how.block, input, taps, 1]);
+    let written = words([s.groups, output.div_ceil(how.block) * how.block, 1, 1]);
+    let row = (input * taps) as usize;
+    let len = written * row;
+    let straight = !how.transpose && !how.flip;
+    let invocations = if straight { written / 4 * row.div_ceil(4) } else { len / 4 };
     let packed = p.temp(len);
     let launch = Launch::new(PACK, "main")
         .constant("IN", input)
@@ -263,7 +267,7 @@ fn pack(p: &mut Program, s: &Conv2d, how: Weights, caps: &Caps) -> Arg {
         .constant("FLIP", how.flip)
         .texels(caps, &["weight"])
         .cost(0, 4 * s.weight_words() as u64, 4 * len as u64);
-    p.push(linear(launch, len / 4, 64), [Arg::In(1), packed]);
+    p.push(linear(launch, invocations, 64), [Arg::In(1), packed]);
     packed
 }
 
