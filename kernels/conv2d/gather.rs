@@ -40,7 +40,7 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
         .with_subgroups()
         .texels(caps, &["x", "dy"])
         .grid(taps, channels, parts);
-    split(s, costed(launch, s, Direction::BackwardWeights), parts, &OPERANDS, caps)
+    split(s, costed(launch, s, Direction::BackwardWeights), parts, &OPERANDS[..1], caps)
 }
 
 /// The constants and the include of a kernel that gathers by phases (`phases.wgsl`).

@@ -12,7 +12,7 @@
 #include "subgroup.wgsl"
 
 #input x 0 f32 3
-#input dy 1 f32 4
+#input dy 1 f32
 @group(0) @binding(2) var<storage, read_write> result: array<f32>;
 
 const C: u32 = 32u;
@@ -26,10 +26,7 @@ var<private> grad: array<vec4<f32>, 4>;             // this lane's share of dy
 var<private> pixels: array<vec4<f32>, 4>;           // [position], the lane's 4 taps in the vector
 
 fn load_grad(i: u32, lane: u32, channel: u32, at: u32, count: u32) {
-    let last = dy_length() - 1u;
-    let start = at + min(channel + i * 8u + lane, GO - 1u) * (HO * WO);
-    let v = vec4<f32>(dy(min(start, last)), dy(min(start + 1u, last)),
-                      dy(min(start + 2u, last)), dy(min(start + 3u, last)));
+    let v = dy_four(at + min(channel + i * 8u + lane, GO - 1u) * (HO * WO));
     grad[i] = select(vec4<f32>(), v, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(count));
 }
 

@@ -70,5 +70,5 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
     let mut launch = costed(launch, s, Direction::BackwardWeights);
     launch.grid = linear_grid(tiles);
     launch.grid[2] = parts;
-    split(s, launch, parts, if aligned { &OPERANDS[..1] } else { &OPERANDS }, caps)
+    split(s, launch, parts, &OPERANDS[..1], caps)
 }

@@ -48,9 +48,9 @@ fn quads(launch: Launch, s: &Conv2d, caps: &Caps) -> Launch {
     launch.with_subgroups().texels(caps, &["image", "weight"]).part("quads", quads)
 }
 
-/// The arguments whose length `quads` and `operands` ask for beside the result's.
-fn lengths(s: &Conv2d, all: &'static [Arg], aligned_ones: usize) -> &'static [Arg] {
-    if aligned(s) { &all[..aligned_ones] } else { all }
+/// The arguments whose length `quads` asks for beside the result's.
+fn lengths(s: &Conv2d) -> &'static [Arg] {
+    if aligned(s) { &[] } else { &[Arg::In(0)] }
 }
 
 /// Forward, and backward-data with stride 1 as a forward with flipped, transposed weights.
@@ -67,7 +67,7 @@ fn forward(s: &Conv2d, direction: Direction, caps: &Caps) -> Program {
     let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, direction), units, 8);
     launch.grid[2] = view.co.div_ceil(C);
-    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
+    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s));
     p
 }
 
@@ -81,7 +81,7 @@ fn up(s: &Conv2d, caps: &Caps) -> Program {
     let launch = quads(launch, s, caps);
     let mut launch = linear(costed(launch, s, Direction::BackwardData), units, 8);
     launch.grid[2] = s.ci.div_ceil(block);
-    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s, &[Arg::In(0)], 0));
+    p.push_reading(launch, &[Arg::In(0), packed, Arg::Out(0)], lengths(s));
     p
 }
 
@@ -101,5 +101,5 @@ fn weights(s: &Conv2d, caps: &Caps) -> Program {
         .with_subgroups()
         .grid(s.ci.div_ceil(8), s.co.div_ceil(block), parts);
     let launch = costed(launch, s, Direction::BackwardWeights);
-    split(s, launch, parts, lengths(s, &OPERANDS, 1), caps)
+    split(s, launch, parts, &OPERANDS[..1], caps)
 }
