@@ -44,6 +44,18 @@ fn within_webgpus_limits_a_device_has_no_features() {
 }
 
 #[test]
+fn a_device_lacks_nothing_for_what_it_has() {
+    let device = &lines(&evenkeel(&["devices", "--json"], &[]))[0][0];
+    let families = device["kernels"].as_array().expect("families");
+    assert_eq!(families.len(), 3, "{device}");
+    if device["subgroup_size"][0].as_u64() >= Some(8) {
+        for family in families {
+            assert!(!family["lacking"].to_string().contains("needs subgroups"), "{family}");
+        }
+    }
+}
+
+#[test]
 fn within_webgpus_limits_the_portable_kernels_run_and_are_right() {
     for op in ["sum", "softmax", "batch_norm"] {
         let ran = evenkeel(&["check", "--op", op, "--json", "--limits", "webgpu"], &[]);
