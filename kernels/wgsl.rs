@@ -157,6 +157,11 @@ fn input(launch: &Launch, rest: &str, before: &str) -> String {
         format!("@group(0) @binding({binding}) var<storage, read> {name}_data: array<{ty}>; ")
     };
     let texels = launch.texels.contains(&name);
+    let fetch = |texel: &str| {
+        format!(
+            "textureLoad({name}_texels, vec2<u32>({texel} % {TEXEL_ROW}u, {texel} / {TEXEL_ROW}u))"
+        )
+    };
     let mut text = if texels {
         // An f32 is a component of a texel.
         let scalar = ty == "f32" || before.contains(&format!("alias {ty} = f32;"));
@@ -165,8 +170,8 @@ fn input(launch: &Launch, rest: &str, before: &str) -> String {
         let bits = if ty.ends_with("<u32>") { format!("bitcast<{ty}>") } else { String::new() };
         format!(
             "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>; \
-             fn {name}(i: u32) -> {ty} {{ return {bits}(textureLoad({name}_texels, \
-             vec2<u32>({texel} % {TEXEL_ROW}u, {texel} / {TEXEL_ROW}u)){component}); }} "
+             fn {name}(i: u32) -> {ty} {{ return {bits}({}{component}); }} ",
+            fetch(texel)
         )
     } else {
         buffer(binding) + &format!("fn {name}(i: u32) -> {ty} {{ return {name}_data[i]; }} ")
@@ -175,11 +180,12 @@ fn input(launch: &Launch, rest: &str, before: &str) -> String {
         // Four neighbours: of texels the two that they lie in, by what is left of the first.
         text += &if texels {
             format!(
-                "fn {name}_four(i: u32) -> vec4<f32> {{ let t = i / 4u; \
-                 let a = textureLoad({name}_texels, vec2<u32>(t % {TEXEL_ROW}u, t / {TEXEL_ROW}u)); let u = t + 1u; \
-                 let b = textureLoad({name}_texels, vec2<u32>(u % {TEXEL_ROW}u, u / {TEXEL_ROW}u)); \
+                "fn {name}_four(i: u32) -> vec4<f32> {{ let t = i / 4u; let a = {}; \
+                 let u = t + 1u; let b = {}; \
                  let two = (i & 2u) != 0u; let v = select(a, vec4<f32>(a.zw, b.xy), two); \
-                 return select(v, vec4<f32>(v.yzw, select(b.x, b.z, two)), (i & 1u) != 0u); }} "
+                 return select(v, vec4<f32>(v.yzw, select(b.x, b.z, two)), (i & 1u) != 0u); }} ",
+                fetch("t"),
+                fetch("u")
             )
         } else {
             format!(

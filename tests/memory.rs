@@ -6,7 +6,7 @@ mod common;
 #[path = "common/nets.rs"]
 mod nets;
 
-use evenkeel::gpu::{Binding, Gpu, Slice, StepUniform};
+use evenkeel::gpu::{Binding, Dispatch, Gpu, Slice, StepUniform};
 use evenkeel::loss::ObjectiveSpec;
 use evenkeel::nn::{BiasStart, Builder, Init, Named, NormKind, Params};
 use evenkeel::optim::{Alarm, Learning, SgdOptions};
@@ -175,24 +175,32 @@ fn what_is_read_in_place_trains_to_the_bits_of_what_is_copied() {
     }
 }
 
+/// The copy of `x`, read in place, to `y`; none on a device that doesn't read so.
+fn copy_in_place(gpu: &Gpu, x: &Slice, y: &Slice) -> Option<Dispatch> {
+    let Some(texels) = x.texels() else {
+        assert!(!gpu.reads_in_place());
+        return None;
+    };
+    let program = elementwise::copy(x.words as u32, &gpu.caps);
+    let bound = [Binding::Texels(&texels, x), Binding::Storage(y)];
+    Some(gpu.bind(&program.calls[0].launch, &bound).expect("a pipeline"))
+}
+
 #[test]
 fn slices_that_begin_and_end_anywhere_are_read_in_place() {
     let gpu = common::gpu();
     let words = 40_000;
     let numbers: Vec<f32> = (0..words).map(|i| i as f32).collect();
     let buffer = gpu.upload("x", &numbers).expect("a buffer");
-    // Over the ends of rows of texels, to the buffer's end, and all of it.
-    for (start, words) in [(64, 4096), (4032, 8196), (8256, words - 8256), (0, words)] {
+    // Over the ends of rows of texels, to the buffer's end by each number of rows, and all of it.
+    let to_the_end = (0..9).map(|rows| 4032 + rows * 4096).filter(|s| words - s >= 4096);
+    let mut slices = vec![(64, 4096), (4032, 8196), (8256, words - 8256), (0, words)];
+    slices.extend(to_the_end.map(|start| (start, words - start)));
+    for (start, words) in slices {
         let x = Slice { buffer: buffer.clone(), start, words };
-        let Some(texels) = x.texels() else {
-            assert!(!gpu.reads_in_place());
-            continue;
-        };
         let y = Slice::whole(gpu.alloc("y", words).expect("a buffer"));
-        let program = elementwise::copy(words as u32, &gpu.caps);
-        let bound = [Binding::Texels(&texels, &x), Binding::Storage(&y)];
-        gpu.submit(&[gpu.bind(&program.calls[0].launch, &bound).expect("a pipeline")])
-            .expect("a submit");
+        let Some(copy) = copy_in_place(&gpu, &x, &y) else { return };
+        gpu.submit(&[copy]).expect("a submit");
         let found: Vec<f32> = gpu.read(&y).expect("numbers");
         assert_eq!(found, numbers[start..start + words], "from {start}");
     }
@@ -205,16 +213,10 @@ fn memory_is_there_as_long_as_work_reads_it() {
     let numbers: Vec<f32> = (0..words).map(|i| i as f32).collect();
     let y = Slice::whole(gpu.alloc("y", words).expect("a buffer"));
     let x = Slice::whole(gpu.upload("x", &numbers).expect("a buffer"));
-    let Some(texels) = x.texels() else {
-        assert!(!gpu.reads_in_place());
-        return;
-    };
-    let program = elementwise::copy(words as u32, &gpu.caps);
-    let bound = [Binding::Texels(&texels, &x), Binding::Storage(&y)];
-    let copy = gpu.bind(&program.calls[0].launch, &bound).expect("a pipeline");
+    let Some(copy) = copy_in_place(&gpu, &x, &y) else { return };
     gpu.submit(&vec![copy.clone(); 20]).expect("a submit");
     // Memory freed now would be given to these.
-    drop((copy, texels, x));
+    drop((copy, x));
     let others: Vec<_> = (0..4).map(|_| gpu.upload("other", &vec![-1.0f32; words])).collect();
     assert_eq!(gpu.read::<f32>(&y).expect("numbers"), numbers);
     assert!(others.iter().all(|o| o.is_ok()));

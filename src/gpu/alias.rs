@@ -11,25 +11,20 @@
 //! have no layouts. Other drivers make no promise of that kind, so only lavapipe is used in this way.
 #![allow(unsafe_code)]
 
+use super::texels::{ROW_BYTES, texture};
 use ash::vk;
 use evenkeel_kernels::TEXEL_ROW;
 use std::sync::Arc;
 use wgpu::hal::{self, api::Vulkan};
-
-/// Bytes of a row of texels.
-const ROW_BYTES: u64 = TEXEL_ROW as u64 * 16;
-
-/// Rows that an image is made of to ask the driver how they lie.
-const PROBED: u32 = 3;
 
 /// How this device's images lie in memory, if that is as the kernels count texels.
 #[derive(Debug)]
 pub(super) struct Aliases {
     /// What an image's place in memory is a multiple of.
     alignment: u64,
-    /// What an image needs beyond its rows.
+    /// What an image needs at most beyond its rows.
     slack: u64,
-    /// Memory types that an image may have.
+    /// Memory types that an image may have and the host sees without caches between, as bits.
     types: u32,
     max_rows: u32,
 }
@@ -88,7 +83,8 @@ impl Aliases {
         // SAFETY: the handle is used for queries and for an image that is destroyed here.
         unsafe {
             let device = device.as_hal::<Vulkan>()?;
-            let info = image_info(PROBED);
+            // Of one row: whatever rows are rounded up to, it adds the most here.
+            let info = image_info(1);
             let offered = device
                 .shared_instance()
                 .raw_instance()
@@ -106,11 +102,20 @@ impl Aliases {
             let part = vk::ImageSubresource::default().aspect_mask(vk::ImageAspectFlags::COLOR);
             let lies = device.raw_device().get_image_subresource_layout(image, part);
             device.raw_device().destroy_image(image, None);
+            let visible =
+                vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
+            let types = device
+                .shared_instance()
+                .raw_instance()
+                .get_physical_device_memory_properties(device.raw_physical_device());
+            let types = types.memory_types_as_slice().iter().enumerate();
+            let types = types.filter(|(_, t)| t.property_flags.contains(visible));
+            let types = types.fold(0, |bits, (i, _)| bits | 1 << i);
             let as_counted = lies.offset == 0 && lies.row_pitch == ROW_BYTES;
             as_counted.then(|| Aliases {
                 alignment: needs.alignment,
-                slack: needs.size.saturating_sub(u64::from(PROBED) * ROW_BYTES),
-                types: needs.memory_type_bits,
+                slack: needs.size.saturating_sub(ROW_BYTES),
+                types: types & needs.memory_type_bits,
                 max_rows: offered.max_extent.height,
             })
         }
@@ -123,7 +128,7 @@ impl Aliases {
         descriptor: &wgpu::BufferDescriptor<'_>,
     ) -> Option<(wgpu::Buffer, Backing)> {
         // An image over the end of the buffer has whole rows.
-        let bytes = descriptor.size.next_multiple_of(ROW_BYTES) + ROW_BYTES + self.slack;
+        let bytes = descriptor.size + ROW_BYTES + self.slack;
         // SAFETY: the buffer has the size and the usages of `descriptor`, its memory is bound and zeroed, and both are
         // released when wgpu drops the buffer.
         unsafe {
@@ -139,17 +144,10 @@ impl Aliases {
                 .sharing_mode(vk::SharingMode::EXCLUSIVE);
             let buffer = raw.create_buffer(&info, None).ok()?;
             let needs = raw.get_buffer_memory_requirements(buffer);
-            let properties = hal
-                .shared_instance()
-                .raw_instance()
-                .get_physical_device_memory_properties(hal.raw_physical_device());
-            let visible =
-                vk::MemoryPropertyFlags::HOST_VISIBLE | vk::MemoryPropertyFlags::HOST_COHERENT;
-            let index = properties.memory_types_as_slice().iter().enumerate().position(|(i, t)| {
-                (needs.memory_type_bits & self.types) >> i & 1 == 1
-                    && t.property_flags.contains(visible)
-            });
-            let memory = index.and_then(|index| zeroed(&raw, index as u32, bytes.max(needs.size)));
+            let types = needs.memory_type_bits & self.types;
+            let memory = (types != 0)
+                .then(|| zeroed(&raw, types.trailing_zeros(), bytes.max(needs.size)))
+                .flatten();
             let bound = memory.filter(|m| raw.bind_buffer_memory(buffer, m.raw, 0).is_ok());
             let Some(memory) = bound else {
                 raw.destroy_buffer(buffer, None);
@@ -192,17 +190,7 @@ impl Backing {
         if !start.is_multiple_of(self.alignment) || rows > self.max_rows {
             return None;
         }
-        let size = wgpu::Extent3d { width: TEXEL_ROW, height: rows, depth_or_array_layers: 1 };
-        let descriptor = wgpu::TextureDescriptor {
-            label: Some("texels"),
-            size,
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba32Float,
-            usage: wgpu::TextureUsages::STORAGE_BINDING,
-            view_formats: &[],
-        };
+        let descriptor = texture(rows, wgpu::TextureUsages::STORAGE_BINDING);
         // SAFETY: the image is as the descriptors say, lies within the memory, and is destroyed when wgpu drops the texture.
         unsafe {
             let hal = self.device.as_hal::<Vulkan>()?;
@@ -217,16 +205,17 @@ impl Backing {
             let kept = self.memory.clone();
             let release: hal::DropCallback =
                 Box::new(move || kept.device.destroy_image(image, None));
+            let state = wgpu::TextureUses::STORAGE_READ_ONLY;
             let wrapped = hal.texture_from_raw(
                 image,
                 &hal::TextureDescriptor {
                     label: descriptor.label,
-                    size,
-                    mip_level_count: 1,
-                    sample_count: 1,
+                    size: descriptor.size,
+                    mip_level_count: descriptor.mip_level_count,
+                    sample_count: descriptor.sample_count,
                     dimension: descriptor.dimension,
                     format: descriptor.format,
-                    usage: wgpu::TextureUses::STORAGE_READ_ONLY,
+                    usage: state,
                     memory_flags: hal::MemoryFlags::empty(),
                     view_formats: Vec::new(),
                 },
@@ -234,7 +223,6 @@ impl Backing {
                 hal::vulkan::TextureMemory::External,
             );
             drop(hal);
-            let state = wgpu::TextureUses::STORAGE_READ_ONLY;
             Some(self.device.create_texture_from_hal::<Vulkan>(wrapped, &descriptor, state))
         }
     }

@@ -11,6 +11,27 @@ use std::rc::Rc;
 
 /// Words in a row.
 const ROW_WORDS: usize = TEXEL_ROW as usize * 4;
+/// Bytes in a row.
+pub(super) const ROW_BYTES: u64 = TEXEL_ROW as u64 * 16;
+
+/// The rows that `words` words fill.
+fn rows_of(words: usize) -> usize {
+    words.div_ceil(ROW_WORDS).max(1)
+}
+
+/// A texture of `rows` rows of texels.
+pub(super) fn texture(rows: u32, usage: wgpu::TextureUsages) -> wgpu::TextureDescriptor<'static> {
+    wgpu::TextureDescriptor {
+        label: Some("texels"),
+        size: wgpu::Extent3d { width: TEXEL_ROW, height: rows, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba32Float,
+        usage,
+        view_formats: &[],
+    }
+}
 
 /// A texture that lies over a slice, or holds a copy of one; freed, and a copy taken off the meter, when dropped.
 #[derive(Debug)]
@@ -23,13 +44,18 @@ pub struct Texels {
 }
 
 impl Texels {
+    fn new(raw: wgpu::Texture, rows: usize, memory: Option<Rc<Memory>>) -> Rc<Self> {
+        let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
+        Rc::new(Texels { raw, view, rows, memory })
+    }
+
     /// Whether `words` words fit.
     pub fn holds(&self, words: usize) -> bool {
-        words.div_ceil(ROW_WORDS) <= self.rows
+        rows_of(words) <= self.rows
     }
 
     fn bytes(&self) -> u64 {
-        (self.rows * ROW_WORDS * 4) as u64
+        self.rows as u64 * ROW_BYTES
     }
 }
 
@@ -44,15 +70,14 @@ impl Drop for Texels {
 impl Slice {
     /// The texture that lies over the slice, where this device has such.
     pub fn texels(&self) -> Option<Rc<Texels>> {
-        let rows = self.words.div_ceil(ROW_WORDS).max(1);
+        let rows = rows_of(self.words);
         let mut over = self.buffer.over.borrow_mut();
         if let Some(made) = over.get(&(self.start, rows)) {
             return Some(made.clone());
         }
         let backing = self.buffer.backing.as_ref()?;
         let raw = backing.image(self.start as u64 * 4, u32::try_from(rows).ok()?)?;
-        let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
-        let made = Rc::new(Texels { raw, view, rows, memory: None });
+        let made = Texels::new(raw, rows, None);
         over.insert((self.start, rows), made.clone());
         Some(made)
     }
@@ -64,8 +89,8 @@ impl Gpu {
     /// # Errors
     /// More rows than a texture may have, or out of memory.
     pub fn alloc_texels(&self, words: usize) -> Result<Rc<Texels>> {
-        let rows = words.div_ceil(ROW_WORDS).max(1);
-        let bytes = (rows * ROW_WORDS * 4) as u64;
+        let rows = rows_of(words);
+        let bytes = rows as u64 * ROW_BYTES;
         if rows > self.device.limits().max_texture_dimension_2d as usize {
             let bytes = mib(bytes);
             return Err(Error::Device(format!(
@@ -73,20 +98,8 @@ impl Gpu {
             )));
         }
         let made = self.tried(wgpu::ErrorFilter::OutOfMemory, |device| {
-            device.create_texture(&wgpu::TextureDescriptor {
-                label: Some("texels"),
-                size: wgpu::Extent3d {
-                    width: TEXEL_ROW,
-                    height: rows as u32,
-                    depth_or_array_layers: 1,
-                },
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format: wgpu::TextureFormat::Rgba32Float,
-                usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
-                view_formats: &[],
-            })
+            let usage = wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST;
+            device.create_texture(&texture(rows as u32, usage))
         });
         let Ok(raw) = made else {
             let held = mib(self.memory.now());
@@ -96,8 +109,7 @@ impl Gpu {
             )));
         };
         self.memory.add(bytes);
-        let view = raw.create_view(&wgpu::TextureViewDescriptor::default());
-        Ok(Rc::new(Texels { raw, view, rows, memory: Some(self.memory.clone()) }))
+        Ok(Texels::new(raw, rows, Some(self.memory.clone())))
     }
 }
 
